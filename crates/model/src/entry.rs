@@ -1,0 +1,228 @@
+//! The entries of the replicated log: all that can ever change the state.
+//!
+//! Three sizes travel one path: commands one by one, results in numbered
+//! batches, and the clock. **An old entry never changes its meaning**: variants
+//! are only added at the end, a variant's fields are never changed (a changed
+//! one is a new variant), and the golden file of this room's tests holds the
+//! bytes of one of each.
+
+use crate::configuration::{DecodeError, decode_versioned, encode_versioned};
+use crate::id::{IncidentId, MaintenanceId};
+use crate::observation::Batch;
+use crate::service::Maintenance;
+use crate::time::Timestamp;
+use serde::{Deserialize, Serialize};
+
+const VERSION: u8 = 1;
+
+/// One entry of the log.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Entry {
+    /// The leader's stamp; never earlier than that of the entry before.
+    pub at: Timestamp,
+    /// What it says.
+    pub body: Body,
+}
+
+impl Entry {
+    /// The stored form, with its version in front.
+    pub fn encode(&self) -> Vec<u8> {
+        encode_versioned(VERSION, self)
+    }
+
+    /// Reads the stored form.
+    ///
+    /// # Errors
+    /// [`DecodeError`]; nothing is guessed.
+    pub fn decode(bytes: &[u8]) -> Result<Self, DecodeError> {
+        decode_versioned(VERSION, bytes)
+    }
+}
+
+/// What an entry says.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Body {
+    /// Time has passed.
+    Tick,
+    /// What a location saw.
+    Results(Batch),
+    /// Somebody wants something changed.
+    Command(Command),
+    /// A delivery is about to be attempted. Logged before anything is sent.
+    AttemptBegins {
+        /// Which delivery.
+        key: String,
+        /// Which attempt, from 1.
+        attempt: u32,
+    },
+    /// An attempt has ended.
+    AttemptEnded {
+        /// Which delivery.
+        key: String,
+        /// Which attempt.
+        attempt: u32,
+        /// How.
+        answer: Answer,
+    },
+    /// A condition of this Mainstay itself began or ended.
+    Condition(Condition),
+}
+
+/// Somebody's wish, answered only when it is on disk and applied.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Command {
+    /// Who wants it: a user name, or the name of a program.
+    pub actor: String,
+    /// By which way it came.
+    pub origin: Origin,
+    /// Made by the sender; a command whose key was seen before is answered as
+    /// the first was, and not applied again.
+    pub key: String,
+    /// The revision the sender saw; the command is refused if what it changes
+    /// has a later one. `None` changes whatever is there.
+    pub expected_revision: Option<u64>,
+    /// What is wanted.
+    pub action: Action,
+}
+
+/// The way by which a command came.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Origin {
+    /// The configuration file.
+    File,
+    /// The command line, through the local socket.
+    CommandLine,
+    /// The HTTP interface.
+    Api,
+    /// A link in a message.
+    Link,
+}
+
+/// What a command wants.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Action {
+    /// A part of a configuration's stored form.
+    StoreConfiguration {
+        /// Digest of the whole stored form, in hexadecimal.
+        digest: String,
+        /// Which part, from 0.
+        part: u32,
+        /// How many parts there are.
+        parts: u32,
+        /// The part.
+        bytes: Vec<u8>,
+    },
+    /// Makes a stored configuration the active one.
+    ActivateConfiguration {
+        /// Its digest.
+        digest: String,
+    },
+    /// Somebody takes care of an incident; reminders stop.
+    Acknowledge {
+        /// Which incident.
+        incident: IncidentId,
+        /// Why or how, for colleagues.
+        note: Option<String>,
+    },
+    /// Tells the public about an incident.
+    UpdateIncident {
+        /// Which incident.
+        incident: IncidentId,
+        /// Its public phase from here on.
+        phase: Phase,
+        /// What is said, plain text.
+        text: String,
+    },
+    /// Plans work.
+    ScheduleMaintenance(Maintenance),
+    /// Ends or cancels planned work now.
+    EndMaintenance {
+        /// Which.
+        maintenance: MaintenanceId,
+    },
+    /// Sends a test message to every receiver.
+    TestReceivers,
+}
+
+/// The public phase of an incident.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub enum Phase {
+    /// Something is wrong.
+    Investigating,
+    /// We know what.
+    Identified,
+    /// It seems mended.
+    Monitoring,
+    /// It is over.
+    Resolved,
+}
+
+impl Phase {
+    /// The name in JSON, as Statuspage writes it.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Investigating => "investigating",
+            Self::Identified => "identified",
+            Self::Monitoring => "monitoring",
+            Self::Resolved => "resolved",
+        }
+    }
+}
+
+/// How an attempt to deliver ended.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Answer {
+    /// The receiver's side has taken it.
+    Delivered {
+        /// What it said, shortened ("250 2.0.0 Ok: queued as 4F2A", "HTTP 202").
+        said: String,
+    },
+    /// It did not work and may work later.
+    Failed {
+        /// What happened, without secrets.
+        reason: String,
+        /// The wait the receiver's side asked for, in seconds.
+        retry_after_seconds: Option<u32>,
+    },
+    /// It will never work as it stands (address gone, request refused).
+    Refused {
+        /// What happened, without secrets.
+        reason: String,
+    },
+}
+
+/// A condition of this Mainstay itself, reported by a hand.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Condition {
+    /// Which.
+    pub kind: ConditionKind,
+    /// Whether it holds from here on.
+    pub holds: bool,
+    /// The facts, a sentence for the operator.
+    pub text: String,
+}
+
+/// Conditions of Mainstay itself that its operator must know.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub enum ConditionKind {
+    /// The disk is too full to keep results.
+    DiskFull,
+    /// The wall clock jumped.
+    ClockJumped,
+    /// Checks start late or not at all for lack of resources.
+    Overloaded,
+    /// The last configuration that was offered is wrong; the one before stays.
+    ConfigurationRefused,
+}
+
+impl ConditionKind {
+    /// The name in JSON and metrics.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::DiskFull => "disk_full",
+            Self::ClockJumped => "clock_jumped",
+            Self::Overloaded => "overloaded",
+            Self::ConfigurationRefused => "configuration_refused",
+        }
+    }
+}
