@@ -1,0 +1,91 @@
+//! Whose fault an I/O error is, and how to say it.
+
+use crate::round::Trouble;
+use model::observation::Cause;
+use rustls::AlertDescription;
+use std::io;
+
+/// Whether an error says something about our own host only: no descriptors, no
+/// memory, no local address or port, forbidden by our own firewall.
+pub(crate) fn is_own(error: &io::Error) -> bool {
+    matches!(
+        error.raw_os_error(),
+        Some(
+            libc::EMFILE
+                | libc::ENFILE
+                | libc::ENOBUFS
+                | libc::ENOMEM
+                | libc::EADDRNOTAVAIL
+                | libc::EADDRINUSE
+                | libc::EAFNOSUPPORT
+                | libc::EPROTONOSUPPORT
+                | libc::EACCES
+                | libc::EPERM
+                | libc::ENETDOWN
+        )
+    )
+}
+
+/// Says what an error means for people, without "os error 111".
+pub(super) fn reason(error: &io::Error) -> String {
+    let words = match error.raw_os_error() {
+        Some(libc::ECONNREFUSED) => "connection refused",
+        Some(libc::ECONNRESET) => "connection reset",
+        Some(libc::EPIPE) => "connection closed by the other side",
+        Some(libc::EHOSTUNREACH) => "no route to the host",
+        Some(libc::ENETUNREACH) => "network unreachable",
+        Some(libc::ETIMEDOUT) => "no answer",
+        Some(libc::EMFILE) => "too many open files in this process",
+        Some(libc::ENFILE) => "too many open files on this machine",
+        Some(libc::EADDRNOTAVAIL) => "no local address or port is free",
+        Some(libc::EAFNOSUPPORT) => "this machine does not have that address family",
+        Some(libc::EACCES | libc::EPERM) => "forbidden by this machine",
+        Some(libc::ENOBUFS | libc::ENOMEM) => "out of memory for the network",
+        Some(libc::ENETDOWN) => "this machine's network is down",
+        _ => return plain(error),
+    };
+    words.to_owned()
+}
+
+/// The trouble of an error on an established connection. `doing` completes
+/// "while …", as in "reading the answer".
+pub(crate) fn io_trouble(error: &io::Error, peer: &str, doing: &str) -> Trouble {
+    if is_own(error) {
+        return Trouble::own(format!("{} while {doing} of {peer}", reason(error)));
+    }
+    if let Some(error) = error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>()) {
+        return tls_trouble(error, peer, doing);
+    }
+    match error.kind() {
+        io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe | io::ErrorKind::ConnectionAborted => {
+            Trouble::fail(Cause::Reset, format!("{peer} reset the connection while {doing}"))
+        }
+        io::ErrorKind::UnexpectedEof => {
+            Trouble::fail(Cause::ClosedEarly, format!("{peer} closed the connection while {doing}"))
+        }
+        io::ErrorKind::TimedOut => Trouble::fail(Cause::Timeout, format!("{peer} stopped answering while {doing}")),
+        io::ErrorKind::HostUnreachable | io::ErrorKind::NetworkUnreachable => {
+            Trouble::fail(Cause::Unreachable, format!("{peer} became unreachable while {doing}"))
+        }
+        _ => Trouble::fail(Cause::Protocol, format!("{} while {doing} of {peer}", plain(error))),
+    }
+}
+
+/// The trouble of TLS after its handshake. Servers of TLS 1.3 refuse a client
+/// certificate only here, since their side of the handshake ends last.
+fn tls_trouble(error: &rustls::Error, peer: &str, doing: &str) -> Trouble {
+    let sentence = match error {
+        rustls::Error::AlertReceived(AlertDescription::CertificateRequired) => {
+            format!("{peer} asks for a client certificate")
+        }
+        rustls::Error::AlertReceived(alert) => format!("{peer} ended TLS with alert {alert:?} while {doing}"),
+        other => format!("TLS with {peer} failed while {doing}: {other}"),
+    };
+    Trouble::fail(Cause::Tls, sentence)
+}
+
+/// The text of an error without its number.
+fn plain(error: &io::Error) -> String {
+    let text = error.to_string();
+    text.split(" (os error").next().unwrap_or(&text).to_owned()
+}
