@@ -1,0 +1,254 @@
+//! Commands: whether they are allowed, and carrying them out.
+//!
+//! A command whose key was seen is answered as before and not applied again.
+//! What is refused says what is allowed.
+
+use crate::alert;
+use crate::decision::Reason;
+use crate::delivery;
+use crate::incident::Line;
+use crate::standing::{self, ServiceState};
+use crate::state::{CheckState, CommandOutcome, Effect, State};
+use model::configuration::Configuration;
+use model::entry::{Action, Command, Phase};
+use model::id::{CheckId, CheckSlot, IncidentId, ServiceId};
+use model::limits::{CONFIGURATION_PARTS_MAX, MAINTENANCE_MAX};
+use model::service::Maintenance;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+/// Configurations that may be under way at a time; an unfinished one is
+/// dropped for a newer one.
+const UPLOADS_MAX: usize = 2;
+
+pub(crate) fn admit(state: &mut State, command: &Command, effects: &mut BTreeSet<Effect>) -> CommandOutcome {
+    if let Some((_, before)) = state.command_keys.iter().rev().find(|(key, _)| *key == command.key && !key.is_empty()) {
+        return before.clone();
+    }
+    let outcome = match carry_out(state, command, effects) {
+        Ok(()) => CommandOutcome::Accepted,
+        Err(why) => CommandOutcome::Refused(why),
+    };
+    state.remember_command(&command.key, &outcome);
+    outcome
+}
+
+fn carry_out(state: &mut State, command: &Command, effects: &mut BTreeSet<Effect>) -> Result<(), String> {
+    match &command.action {
+        Action::StoreConfiguration { digest, part, parts, bytes } => store(state, digest, *part, *parts, bytes),
+        Action::ActivateConfiguration { digest } => activate(state, command, digest, effects),
+        Action::Acknowledge { incident, note } => acknowledge(state, command, *incident, note.as_deref(), effects),
+        Action::UpdateIncident { incident, phase, text } => update(state, command, *incident, *phase, text, effects),
+        Action::ScheduleMaintenance(work) => schedule(state, command, work, effects),
+        Action::EndMaintenance { maintenance } => {
+            let work = state.maintenance().find(|work| work.id == *maintenance).cloned();
+            let work = work.ok_or_else(|| {
+                format!("there is no planned work {maintenance}; `mainstay maintenance list` shows all")
+            })?;
+            state.maintenance.remove(maintenance);
+            if state.configuration.maintenance.iter().any(|declared| declared.id == *maintenance) {
+                state.maintenance_ended.insert(maintenance.clone());
+            }
+            note(state, command, None, format!("end planned work {maintenance}"));
+            resettle(state, &work.services, effects);
+            Ok(())
+        }
+        Action::TestReceivers => {
+            if state.configuration.receivers.is_empty() {
+                return Err("no receivers are configured; add one under `receivers:`".to_owned());
+            }
+            note(state, command, None, "send a test message to every receiver".to_owned());
+            delivery::tell_test(state, effects);
+            Ok(())
+        }
+    }
+}
+
+fn note(state: &mut State, command: &Command, service: Option<&ServiceId>, what: String) {
+    state.decide(service, None, Reason::Commanded { actor: command.actor.clone(), what });
+}
+
+fn store(state: &mut State, digest: &str, part: u32, parts: u32, bytes: &[u8]) -> Result<(), String> {
+    if parts == 0 || parts > CONFIGURATION_PARTS_MAX || part >= parts {
+        return Err(format!(
+            "part {part} of {parts} is out of range; at most {CONFIGURATION_PARTS_MAX} parts are allowed"
+        ));
+    }
+    let uploads = Arc::make_mut(&mut state.uploads);
+    if !uploads.contains_key(digest) && uploads.len() >= UPLOADS_MAX {
+        uploads.clear();
+    }
+    let upload = uploads.entry(digest.to_owned()).or_insert_with(|| vec![None; parts as usize]);
+    if upload.len() != parts as usize {
+        return Err(format!("configuration {digest} was announced with {} parts, not {parts}", upload.len()));
+    }
+    upload[part as usize] = Some(bytes.to_vec());
+    Ok(())
+}
+
+fn activate(state: &mut State, command: &Command, digest: &str, effects: &mut BTreeSet<Effect>) -> Result<(), String> {
+    let upload = Arc::make_mut(&mut state.uploads)
+        .remove(digest)
+        .ok_or_else(|| format!("configuration {digest} was not stored"))?;
+    let mut bytes = Vec::new();
+    for (at, part) in upload.into_iter().enumerate() {
+        bytes.extend(part.ok_or_else(|| format!("part {at} of configuration {digest} is missing"))?);
+    }
+    let configuration =
+        Configuration::decode(&bytes).map_err(|error| format!("configuration {digest} cannot be read: {error}"))?;
+    replace(state, configuration, digest);
+    note(state, command, None, format!("activate configuration {}", digest.get(..12).unwrap_or(digest)));
+    let all = (0..state.configuration.services.len() as u32).collect();
+    standing::settle(state, all, effects);
+    effects.extend([Effect::Reconfigure, Effect::Publish, Effect::Deliver]);
+    Ok(())
+}
+
+/// Makes a configuration the active one. What is known of checks and services
+/// that stay is kept; what goes is forgotten, and its incident is closed.
+fn replace(state: &mut State, configuration: Configuration, digest: &str) {
+    let now = state.now();
+    let mut known: BTreeMap<ServiceId, ServiceState> =
+        state.services().map(|(service, known)| (service.id.clone(), known.clone())).collect();
+    let moved = locations_moved(&state.configuration, &configuration);
+    let kinds: BTreeMap<CheckId, model::check::CheckKind> = if state.revision == 0 {
+        BTreeMap::new()
+    } else {
+        state.configuration.checks().map(|(_, check)| (check.id.clone(), check.kind.clone())).collect()
+    };
+    let slots = Arc::make_mut(&mut state.slots);
+    for (_, check) in configuration.checks() {
+        match slots.get(&check.id) {
+            None => {
+                slots.insert(check.id.clone(), CheckSlot(state.checks.len() as u32));
+                state.checks.push(CheckState::new(now));
+            }
+            Some(slot) => {
+                // A check that now looks at something else knows nothing yet.
+                let is_other = kinds.get(&check.id).is_none_or(|kind| *kind != check.kind);
+                let at = slot.0 as usize;
+                if is_other && let Some(check) = state.checks.get_mut(at) {
+                    *check = CheckState::new(now);
+                } else if moved && let Some(check) = state.checks.get_mut(at) {
+                    check.seens.clear();
+                }
+            }
+        }
+    }
+    state.services = configuration
+        .services
+        .iter()
+        .map(|service| known.remove(&service.id).unwrap_or_else(|| ServiceState::new(now)))
+        .collect();
+    state.receivers.retain(|id, _| configuration.receiver(id).is_some());
+    state.maintenance_ended.retain(|id| configuration.maintenance.iter().any(|work| work.id == *id));
+    state.configuration = Arc::new(configuration);
+    state.digest = digest.to_owned();
+    state.revision = state.applied_index();
+    state.attention.clear();
+    state.rebuild_index();
+    for orphan in known.into_values().filter_map(|service| service.incident) {
+        alert::close(state, orphan, now);
+    }
+}
+
+/// Whether positions in the list of locations mean something else now.
+fn locations_moved(before: &Configuration, after: &Configuration) -> bool {
+    !after.locations.starts_with(&before.locations)
+}
+
+fn open_incident(state: &State, command: &Command, id: IncidentId) -> Result<ServiceId, String> {
+    let incident = state
+        .incident(id)
+        .ok_or_else(|| format!("there is no incident {id}; `mainstay status` shows the open ones"))?;
+    if let Some(expected) = command.expected_revision
+        && incident.revision > expected
+    {
+        return Err(format!("incident {id} has changed since you saw it; look again, then decide"));
+    }
+    if !incident.is_open() {
+        return Err(format!("incident {id} is over"));
+    }
+    Ok(incident.service.clone())
+}
+
+fn acknowledge(
+    state: &mut State,
+    command: &Command,
+    id: IncidentId,
+    text: Option<&str>,
+    effects: &mut BTreeSet<Effect>,
+) -> Result<(), String> {
+    let service = open_incident(state, command, id)?;
+    let now = state.now();
+    alert::change(state, id, |incident| {
+        incident.acknowledged = Some((command.actor.clone(), now));
+        let said = text.map_or_else(|| "Acknowledged.".to_owned(), |text| format!("Acknowledged: {text}"));
+        let phase = incident.phase;
+        incident.add(Line { at: now, phase, text: said, is_public: false, author: Some(command.actor.clone()) });
+    });
+    note(state, command, Some(&service), format!("acknowledge incident {id}"));
+    effects.insert(Effect::Publish);
+    Ok(())
+}
+
+fn update(
+    state: &mut State,
+    command: &Command,
+    id: IncidentId,
+    phase: Phase,
+    text: &str,
+    effects: &mut BTreeSet<Effect>,
+) -> Result<(), String> {
+    let service = open_incident(state, command, id)?;
+    if phase == Phase::Resolved {
+        return Err("an incident is resolved when its checks pass again; post `monitoring` until then".to_owned());
+    }
+    let now = state.now();
+    let line = Line { at: now, phase, text: text.to_owned(), is_public: true, author: Some(command.actor.clone()) };
+    alert::change(state, id, |incident| {
+        incident.is_public = true;
+        incident.add(line);
+    });
+    note(state, command, Some(&service), format!("tell the public about incident {id}"));
+    effects.insert(Effect::Publish);
+    Ok(())
+}
+
+fn schedule(
+    state: &mut State,
+    command: &Command,
+    work: &Maintenance,
+    effects: &mut BTreeSet<Effect>,
+) -> Result<(), String> {
+    let now = state.now();
+    if work.until <= work.from {
+        return Err(format!("planned work must end after it begins; it begins {} and ends {}", work.from, work.until));
+    }
+    if work.until <= now {
+        return Err(format!("planned work must not be over already; it ends {}, now is {now}", work.until));
+    }
+    if let Some(unknown) = work.services.iter().find(|id| state.service(id).is_none()) {
+        return Err(format!("there is no service {unknown}"));
+    }
+    if work.services.is_empty() {
+        return Err("planned work must name at least one service".to_owned());
+    }
+    if state.configuration.maintenance.iter().any(|declared| declared.id == work.id) {
+        return Err(format!("planned work {} is declared in the configuration file; change it there", work.id));
+    }
+    state.maintenance.retain(|_, known| known.until > now);
+    if state.maintenance.len() >= MAINTENANCE_MAX {
+        return Err(format!("{MAINTENANCE_MAX} pieces of planned work are known, which is the most; end some first"));
+    }
+    state.maintenance.insert(work.id.clone(), work.clone());
+    note(state, command, None, format!("plan work {} from {} until {}", work.id, work.from, work.until));
+    resettle(state, &work.services, effects);
+    Ok(())
+}
+
+fn resettle(state: &mut State, services: &[ServiceId], effects: &mut BTreeSet<Effect>) {
+    let touched = services.iter().filter_map(|id| state.index.services.get(id).copied()).collect();
+    standing::settle(state, touched, effects);
+    effects.insert(Effect::Publish);
+}

@@ -1,0 +1,367 @@
+//! Whether a service's state opens, worsens or ends an incident, and who is told.
+//!
+//! Three rules about dependencies: an outage elsewhere suppresses *alerting*,
+//! never watching; it suppresses the *creation* of an incident, never its
+//! resolution; and only the direct need's own state counts, which goes on
+//! being measured, so that chains work without walking the graph.
+
+use crate::decision::{Hold, NotTold, Reason};
+use crate::delivery;
+use crate::incident::{Incident, Line};
+use crate::judge::Seen;
+use crate::standing::active_work;
+use crate::state::{Effect, State};
+use model::entry::Phase;
+use model::id::IncidentId;
+use model::limits::INCIDENTS_MAX;
+use model::message::Step;
+use model::observation::Outcome;
+use model::service::{NeedClass, Service};
+use model::time::{Timestamp, humane_duration};
+use model::verdict::{ServiceStatus, Verdict};
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// How long a service may go unverified before its owners are told.
+const UNVERIFIED_ALARM_AFTER: Duration = Duration::from_secs(10 * 60);
+
+/// What is to be done about a service's incident.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Choice {
+    Nothing,
+    Hold(Hold),
+    Open,
+    Worsen(IncidentId),
+    Improve(IncidentId),
+    Resolve(IncidentId),
+}
+
+/// Decides about one service and carries the decision out in the state.
+pub(crate) fn judge(state: &mut State, at: u32, effects: &mut BTreeSet<Effect>) {
+    let configuration = Arc::clone(&state.configuration);
+    let (Some(service), Some(known)) = (configuration.services.get(at as usize), state.services.get(at as usize))
+    else {
+        return;
+    };
+    let choice = match known.incident.and_then(|id| state.incident(id)) {
+        Some(incident) => with_incident(state, at, known.status(), incident),
+        None => without_incident(state, at, service, known.status()),
+    };
+    let hold = if let Choice::Hold(hold) = &choice { Some(hold.clone()) } else { None };
+    note_hold(state, at, service, hold, effects);
+    match choice {
+        Choice::Nothing | Choice::Hold(_) => {}
+        Choice::Open => open(state, at, service, effects),
+        Choice::Worsen(id) => worsen(state, service, id, effects),
+        Choice::Improve(id) => improve(state, service, id),
+        Choice::Resolve(id) => resolve(state, at, service, id, effects),
+    }
+}
+
+fn with_incident(state: &State, at: u32, status: ServiceStatus, incident: &Incident) -> Choice {
+    let said_last = incident.timeline.iter().rev().find(|line| line.author.is_none()).map(|line| line.phase);
+    match status {
+        ServiceStatus::Up if is_flapping(state, at) => Choice::Hold(Hold::Flapping),
+        ServiceStatus::Up => Choice::Resolve(incident.id),
+        ServiceStatus::Down if incident.worst < ServiceStatus::Down => Choice::Worsen(incident.id),
+        ServiceStatus::Degraded if incident.worst == ServiceStatus::Down && said_last != Some(Phase::Monitoring) => {
+            Choice::Improve(incident.id)
+        }
+        // Not verified is not over, and planned work does not end what began before it.
+        ServiceStatus::Down | ServiceStatus::Degraded | ServiceStatus::Unknown | ServiceStatus::Maintenance => {
+            Choice::Nothing
+        }
+    }
+}
+
+fn without_incident(state: &State, at: u32, service: &Service, status: ServiceStatus) -> Choice {
+    match status {
+        ServiceStatus::Up | ServiceStatus::Unknown => Choice::Nothing,
+        ServiceStatus::Maintenance => {
+            let observed = state.services.get(at as usize).map(|known| known.observed);
+            match (active_work(state, service), observed) {
+                (Some(work), Some(ServiceStatus::Down | ServiceStatus::Degraded)) => {
+                    Choice::Hold(Hold::Maintenance { title: work.title.clone(), until: work.until })
+                }
+                _ => Choice::Nothing,
+            }
+        }
+        ServiceStatus::Down | ServiceStatus::Degraded => match explained_by_need(state, at, service, status) {
+            Some(hold) => Choice::Hold(hold),
+            None => Choice::Open,
+        },
+    }
+}
+
+/// Whether something this service needs explains its state, or may soon.
+fn explained_by_need(state: &State, at: u32, service: &Service, status: ServiceStatus) -> Option<Hold> {
+    for need in &service.needs {
+        let Some(parent) = state.service(&need.service) else {
+            continue;
+        };
+        let id = need.service.clone();
+        let explains = match (need.class, parent.observed) {
+            (NeedClass::Hard, ServiceStatus::Down) => true,
+            (NeedClass::Soft, ServiceStatus::Down | ServiceStatus::Degraded) => status == ServiceStatus::Degraded,
+            (NeedClass::Hard, ServiceStatus::Degraded) => status == ServiceStatus::Degraded,
+            (
+                NeedClass::Hard | NeedClass::Soft,
+                ServiceStatus::Up | ServiceStatus::Unknown | ServiceStatus::Maintenance,
+            ) => false,
+        };
+        if explains {
+            return Some(Hold::NeedIsDown { service: id });
+        }
+        let is_suspect = |slot| state.check(slot).is_some_and(|known| known.seens.iter().any(Seen::is_suspect));
+        if state.slots_of(&need.service).iter().any(|slot| is_suspect(*slot)) {
+            return Some(Hold::NeedIsSuspect { service: id });
+        }
+        let held_before = state.services.get(at as usize).and_then(|known| known.hold.as_ref());
+        let waited_for = matches!(held_before, Some(Hold::NeedIsDown { service } | Hold::NeedCameBack { service }) if *service == id);
+        if waited_for && !has_fresh_failure(state, service, parent.observed_since) {
+            return Some(Hold::NeedCameBack { service: id });
+        }
+    }
+    None
+}
+
+/// Whether a check of the service has failed in a round that was due after `since`.
+fn has_fresh_failure(state: &State, service: &Service, since: Timestamp) -> bool {
+    state.slots_of(&service.id).iter().filter_map(|slot| state.check(*slot)).any(|known| {
+        matches!(known.outcome, Some(Outcome::Fail | Outcome::Degraded))
+            && known.looked.is_some_and(|looked| looked > since)
+    })
+}
+
+fn is_flapping(state: &State, at: u32) -> bool {
+    let slots = state.index.slots.get(at as usize).map_or(&[][..], |slots| slots);
+    slots.iter().filter_map(|slot| state.check(*slot)).any(|known| known.flap.is_flapping())
+}
+
+fn note_hold(state: &mut State, at: u32, service: &Service, hold: Option<Hold>, effects: &mut BTreeSet<Effect>) {
+    let Some(known) = state.services.get(at as usize) else {
+        return;
+    };
+    if hold.is_some() {
+        state.attention.insert(at);
+    }
+    if known.hold == hold {
+        return;
+    }
+    let open = known.incident;
+    state.services.get_mut(at as usize).expect("it was there a moment ago").hold.clone_from(&hold);
+    let Some(hold) = hold else {
+        return;
+    };
+    let is_flapping = hold == Hold::Flapping;
+    state.decide(Some(&service.id), None, Reason::Held(hold));
+    let told_before = open.and_then(|id| state.incident(id)).is_none_or(|incident| incident.told_flapping);
+    if let (true, false, Some(id)) = (is_flapping, told_before, open) {
+        change(state, id, |incident| incident.told_flapping = true);
+        let text = format!("{} goes up and down. You will hear again when it stays up.", service.name);
+        tell(state, service, id, Step::Flapping, &text, effects);
+    }
+}
+
+fn open(state: &mut State, at: u32, service: &Service, effects: &mut BTreeSet<Effect>) {
+    let now = state.now();
+    let Some(known) = state.services.get(at as usize) else {
+        return;
+    };
+    let (status, started) = (known.status(), known.observed_since.min(now));
+    state.incidents_opened += 1;
+    let id = IncidentId(state.incidents_opened);
+    let is_down = status == ServiceStatus::Down;
+    let title = format!("{} is {}", service.name, if is_down { "down" } else { "degraded" });
+    let mut incident = Incident {
+        id,
+        service: service.id.clone(),
+        service_name: service.name.clone(),
+        title,
+        started,
+        opened: now,
+        resolved: None,
+        worst: status,
+        phase: Phase::Investigating,
+        is_public: service.is_public && service.announces && is_down,
+        acknowledged: None,
+        told_flapping: false,
+        told: BTreeSet::new(),
+        timeline: Vec::new(),
+        revision: state.applied_index(),
+    };
+    let said = if is_down {
+        format!("{} has not been reachable since {started}. We are looking into it.", service.name)
+    } else {
+        format!("{} has not been working well since {started}. We are looking into it.", service.name)
+    };
+    incident.add(Line { at: now, phase: Phase::Investigating, text: said, is_public: true, author: None });
+    state.services.get_mut(at as usize).expect("it was there a moment ago").incident = Some(id);
+    Arc::make_mut(&mut state.incidents).insert(id, Arc::new(incident));
+    forget_oldest(state);
+    state.decide(Some(&service.id), None, Reason::Opened { incident: id, status });
+    effects.insert(Effect::Publish);
+    let text = findings(state, service);
+    tell(state, service, id, Step::Opened, &text, effects);
+}
+
+fn worsen(state: &mut State, service: &Service, id: IncidentId, effects: &mut BTreeSet<Effect>) {
+    let now = state.now();
+    let is_public = service.is_public && service.announces;
+    change(state, id, |incident| {
+        incident.worst = ServiceStatus::Down;
+        incident.title = format!("{} is down", incident.service_name);
+        incident.is_public |= is_public;
+        let text = format!("{} is not reachable.", incident.service_name);
+        incident.add(Line { at: now, phase: Phase::Investigating, text, is_public: true, author: None });
+    });
+    state.decide(Some(&service.id), None, Reason::Worsened { incident: id });
+    effects.insert(Effect::Publish);
+    let text = findings(state, service);
+    tell(state, service, id, Step::Worsened, &text, effects);
+}
+
+fn improve(state: &mut State, service: &Service, id: IncidentId) {
+    let now = state.now();
+    change(state, id, |incident| {
+        let text = format!("{} can be reached again, but does not work well yet.", service.name);
+        incident.add(Line { at: now, phase: Phase::Monitoring, text, is_public: true, author: None });
+    });
+}
+
+fn resolve(state: &mut State, at: u32, service: &Service, id: IncidentId, effects: &mut BTreeSet<Effect>) {
+    let now = state.now();
+    let Some(known) = state.services.get_mut(at as usize) else {
+        return;
+    };
+    known.incident = None;
+    let over = known.observed_since.min(now);
+    close(state, id, over);
+    let lasted = state.incident(id).map_or(Duration::ZERO, |incident| over.since(incident.started));
+    state.decide(Some(&service.id), None, Reason::Resolved { incident: id, lasted });
+    effects.insert(Effect::Publish);
+    let text = format!("{} is up again since {over}. It was out for {}.", service.name, humane_duration(lasted));
+    tell(state, service, id, Step::Resolved, &text, effects);
+}
+
+/// Writes the end of an incident into it.
+pub(crate) fn close(state: &mut State, id: IncidentId, over: Timestamp) {
+    let now = state.now();
+    change(state, id, |incident| {
+        let over = over.max(incident.started);
+        incident.resolved = Some(over);
+        let lasted = humane_duration(over.since(incident.started));
+        let text = format!("{} works again since {over}, after {lasted}.", incident.service_name);
+        incident.add(Line { at: now, phase: Phase::Resolved, text, is_public: true, author: None });
+    });
+}
+
+/// Changes an incident and raises its revision.
+pub(crate) fn change(state: &mut State, id: IncidentId, how: impl FnOnce(&mut Incident)) {
+    let revision = state.applied_index();
+    if let Some(incident) = Arc::make_mut(&mut state.incidents).get_mut(&id) {
+        let incident = Arc::make_mut(incident);
+        incident.revision = revision;
+        how(incident);
+    }
+}
+
+fn forget_oldest(state: &mut State) {
+    while state.incidents.len() > INCIDENTS_MAX {
+        let oldest_closed = state.incidents.values().find(|incident| !incident.is_open()).map(|incident| incident.id);
+        let Some(id) = oldest_closed else {
+            return;
+        };
+        Arc::make_mut(&mut state.incidents).remove(&id);
+    }
+}
+
+/// What is wrong with each check that is, for the people who mend it.
+fn findings(state: &State, service: &Service) -> String {
+    let mut lines = Vec::new();
+    for slot in state.slots_of(&service.id) {
+        let (Some((_, check)), Some(known)) = (state.target(*slot), state.check(*slot)) else {
+            continue;
+        };
+        if !matches!(known.verdict, Verdict::Down | Verdict::Degraded) {
+            continue;
+        }
+        let said = known.failure.as_ref().map_or("no reason given", |failure| failure.sentence.as_str());
+        lines.push(format!(
+            "{} ({}) is {} since {}: {said}",
+            check.id,
+            check.kind.target(),
+            known.verdict.name(),
+            known.since
+        ));
+    }
+    lines.join("\n")
+}
+
+fn tell(state: &mut State, service: &Service, id: IncidentId, step: Step, text: &str, effects: &mut BTreeSet<Effect>) {
+    let configuration = Arc::clone(&state.configuration);
+    let Some(incident) = state.incident(id).map(Arc::clone) else {
+        return;
+    };
+    for receiver in &configuration.receivers {
+        if service.receivers.as_ref().is_some_and(|wanted| !wanted.contains(&receiver.id)) {
+            continue;
+        }
+        let because = if incident.worst == ServiceStatus::Degraded && !receiver.wants_degraded {
+            Some(NotTold::DegradedUnwanted)
+        } else if step == Step::Resolved && !receiver.wants_resolved {
+            Some(NotTold::ResolvedUnwanted)
+        } else if matches!(step, Step::Resolved | Step::Flapping) && !incident.told.contains(&receiver.id) {
+            Some(NotTold::NeverTold)
+        } else {
+            None
+        };
+        match because {
+            Some(because) => {
+                let reason = Reason::NotTold { receiver: receiver.id.clone(), step, because };
+                state.decide(Some(&service.id), None, reason);
+            }
+            None => {
+                change(state, id, |incident| {
+                    incident.told.insert(receiver.id.clone());
+                });
+                delivery::tell_incident(state, service, &incident, receiver, step, text, effects);
+            }
+        }
+    }
+}
+
+/// Tells the owners when services have not been verified for too long: a
+/// monitor that has stopped looking must not keep silent about it.
+pub(crate) fn unverified(state: &mut State, effects: &mut BTreeSet<Effect>) {
+    const ALARM: &str = "unverified";
+    let now = state.now();
+    let is_stale = |known: &crate::standing::ServiceState| {
+        known.status() == ServiceStatus::Unknown && now.since(known.ledger.since()) > UNVERIFIED_ALARM_AFTER
+    };
+    let stale: Vec<String> = state
+        .services()
+        .filter(|(service, known)| !service.checks.is_empty() && is_stale(known))
+        .map(|(service, _)| service.name.clone())
+        .collect();
+    let raised = state.is_raised(ALARM);
+    if !stale.is_empty() && !raised {
+        let shown = stale.iter().take(10).cloned().collect::<Vec<_>>().join(", ");
+        let more = if stale.len() > 10 { format!(" and {} more", stale.len() - 10) } else { String::new() };
+        let text = format!(
+            "Not verified for more than {}: {shown}{more}. What their pages show may be out of date.",
+            humane_duration(UNVERIFIED_ALARM_AFTER)
+        );
+        delivery::tell_own(state, ALARM, "Services are not verified", &text, true, effects);
+    } else if stale.is_empty() && raised {
+        delivery::tell_own(
+            state,
+            ALARM,
+            "Services are verified again",
+            "Every service is being watched again.",
+            false,
+            effects,
+        );
+    }
+}

@@ -1,0 +1,246 @@
+//! Judging one check: from rounds to what a location says, and from what the
+//! locations say to a verdict.
+//!
+//! **Only assigned locations vote; a silent one neither vetoes nor shrinks the
+//! quorum.** Rounds in which we could not look ([`Outcome::Own`]) count for
+//! nothing: if they go on, the location is silent, and the check becomes
+//! unknown, never down. Outages are dated back to their first failed round.
+
+use model::check::Check;
+use model::observation::Outcome;
+use model::time::Timestamp;
+use model::verdict::Verdict;
+use serde::{Deserialize, Serialize};
+use std::fmt;
+use std::time::Duration;
+
+/// Intervals without a real look after which a location is silent: one may be
+/// late, two may be bad luck.
+const SILENT_AFTER_INTERVALS: u32 = 3;
+
+/// What one location says of a check, its thresholds applied.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub enum Reading {
+    /// Nothing yet.
+    #[default]
+    None,
+    /// It works.
+    Good,
+    /// It works, but a limit is reached.
+    Slow,
+    /// It does not work.
+    Failing,
+}
+
+/// Rounds in a row that it takes to change what a location says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Thresholds {
+    /// Failed or degraded ones, from 1.
+    pub down_after: u8,
+    /// Good ones, from 1.
+    pub up_after: u8,
+}
+
+/// The rounds one location has made of a check, as far as judging needs them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Seen {
+    /// Which location, as position in the configuration's list.
+    pub location: u16,
+    /// What it says.
+    pub reading: Reading,
+    /// Failed rounds in a row.
+    pub fails: u8,
+    /// Rounds in a row that did not fail.
+    pub works: u8,
+    /// Degraded rounds in a row.
+    pub slows: u8,
+    /// The last round that really looked.
+    pub last: Timestamp,
+    /// First round of the current run of failed, or of not failed, rounds.
+    pub run_start: Timestamp,
+    /// First round of the current run of degraded rounds.
+    pub slow_start: Timestamp,
+}
+
+impl Seen {
+    /// A location that has not looked yet.
+    pub fn new(location: u16) -> Self {
+        Self {
+            location,
+            reading: Reading::None,
+            fails: 0,
+            works: 0,
+            slows: 0,
+            last: Timestamp::EPOCH,
+            run_start: Timestamp::EPOCH,
+            slow_start: Timestamp::EPOCH,
+        }
+    }
+
+    /// Whether a failed round waits to be confirmed.
+    pub fn is_suspect(&self) -> bool {
+        self.fails > 0 && self.reading != Reading::Failing
+    }
+
+    /// Counts one round. A round older than the last one is late and says nothing about now.
+    pub fn count(&mut self, scheduled: Timestamp, outcome: Outcome, thresholds: Thresholds) {
+        if self.last != Timestamp::EPOCH && scheduled <= self.last {
+            return;
+        }
+        match outcome {
+            Outcome::Own => return,
+            Outcome::Fail => {
+                if self.fails == 0 {
+                    self.run_start = scheduled;
+                }
+                self.fails = self.fails.saturating_add(1);
+                self.works = 0;
+                self.slows = 0;
+            }
+            Outcome::Pass | Outcome::Degraded => {
+                if self.works == 0 {
+                    self.run_start = scheduled;
+                }
+                self.fails = 0;
+                self.works = self.works.saturating_add(1);
+                if outcome == Outcome::Degraded {
+                    if self.slows == 0 {
+                        self.slow_start = scheduled;
+                    }
+                    self.slows = self.slows.saturating_add(1);
+                } else {
+                    self.slows = 0;
+                }
+            }
+        }
+        self.last = scheduled;
+        self.reading = self.next_reading(thresholds);
+    }
+
+    fn next_reading(&self, thresholds: Thresholds) -> Reading {
+        let Thresholds { down_after, up_after } = thresholds;
+        if self.fails >= down_after {
+            return Reading::Failing;
+        }
+        match self.reading {
+            Reading::None if self.fails > 0 => Reading::None,
+            Reading::None if self.slows > 0 => Reading::Slow,
+            Reading::None => Reading::Good,
+            Reading::Good if self.slows >= down_after => Reading::Slow,
+            Reading::Good => Reading::Good,
+            Reading::Slow if self.slows == 0 && self.works >= up_after => Reading::Good,
+            Reading::Slow => Reading::Slow,
+            Reading::Failing if self.works >= up_after && self.slows > 0 => Reading::Slow,
+            Reading::Failing if self.works >= up_after => Reading::Good,
+            Reading::Failing => Reading::Failing,
+        }
+    }
+}
+
+/// How the assigned locations voted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Tally {
+    /// Locations the check is assigned to.
+    pub assigned: u16,
+    /// Those that say it works.
+    pub good: u16,
+    /// Those that say a limit is reached.
+    pub slow: u16,
+    /// Those that say it does not work.
+    pub failing: u16,
+}
+
+impl Tally {
+    /// Locations that say nothing, or not recently enough.
+    pub const fn silent(&self) -> u16 {
+        self.assigned - self.good - self.slow - self.failing
+    }
+
+    /// Votes needed for a verdict: more than half of the assigned.
+    pub const fn quorum(&self) -> u16 {
+        self.assigned / 2 + 1
+    }
+}
+
+impl fmt::Display for Tally {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.assigned == 1 {
+            return f.write_str(match (self.failing, self.slow, self.good) {
+                (1, _, _) => "its location sees it fail",
+                (_, 1, _) => "its location sees a limit reached",
+                (_, _, 1) => "its location sees it work",
+                _ => "its location says nothing",
+            });
+        }
+        write!(
+            f,
+            "of {} locations {} see it fail, {} see a limit reached, {} see it work, {} say nothing",
+            self.assigned,
+            self.failing,
+            self.slow,
+            self.good,
+            self.silent()
+        )
+    }
+}
+
+/// The outcome of a vote.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Vote {
+    /// What was concluded.
+    pub verdict: Verdict,
+    /// From when on it holds, as far as the rounds show.
+    pub since: Timestamp,
+    /// How it came about.
+    pub tally: Tally,
+}
+
+/// How long a location may go without a real look before it counts as silent.
+pub fn silent_after(check: &Check) -> Duration {
+    check.every * SILENT_AFTER_INTERVALS + check.timeout
+}
+
+/// Takes the vote of the assigned locations.
+pub fn vote(seens: &[Seen], check: &Check, now: Timestamp) -> Vote {
+    let mut tally = Tally { assigned: u16::try_from(check.from.len()).unwrap_or(u16::MAX).max(1), ..Tally::default() };
+    let is_heard = |seen: &&Seen| seen.reading != Reading::None && now.since(seen.last) <= silent_after(check);
+    for seen in seens.iter().filter(is_heard) {
+        match seen.reading {
+            Reading::Good => tally.good += 1,
+            Reading::Slow => tally.slow += 1,
+            Reading::Failing => tally.failing += 1,
+            Reading::None => {}
+        }
+    }
+    let quorum = tally.quorum();
+    let verdict = if tally.failing >= quorum {
+        Verdict::Down
+    } else if tally.good + tally.slow + tally.failing < quorum {
+        Verdict::Unknown
+    } else if tally.failing + tally.slow > 0 && (tally.slow + tally.failing >= quorum || tally.failing > 0) {
+        // Disagreement about failure is a gray failure: some can use it, some cannot.
+        Verdict::Degraded
+    } else {
+        Verdict::Up
+    };
+    let heard = || seens.iter().filter(is_heard);
+    let since = match verdict {
+        Verdict::Down => heard().filter(|s| s.reading == Reading::Failing).map(|s| s.run_start).min(),
+        Verdict::Degraded => heard()
+            .filter_map(|s| match s.reading {
+                Reading::Failing => Some(s.run_start),
+                Reading::Slow => Some(s.slow_start),
+                Reading::Good | Reading::None => None,
+            })
+            .min(),
+        Verdict::Up => heard().filter(|s| s.works > 0).map(|s| s.run_start).max(),
+        // Until the round after the last real look was due, the state was verified.
+        Verdict::Unknown => seens
+            .iter()
+            .map(|s| s.last)
+            .max()
+            .filter(|last| *last != Timestamp::EPOCH)
+            .map(|last| last.plus(check.every)),
+    };
+    Vote { verdict, since: since.unwrap_or(now).min(now), tally }
+}

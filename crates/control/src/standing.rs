@@ -1,0 +1,335 @@
+//! From rounds to the standing of services: judges what a batch brought and
+//! what the passing of time changed, and carries it up to the services.
+
+use crate::alert;
+use crate::decision::Reason;
+use crate::heartbeat;
+use crate::judge::{self, Seen, Thresholds};
+use crate::ledger::Ledger;
+use crate::state::{CheckState, Effect, LastMeasured, State};
+use model::check::{Check, CheckKind};
+use model::id::{CheckSlot, IncidentId};
+use model::observation::{Batch, Cause, Failure, Observation, Outcome};
+use model::service::{Impact, Maintenance, Service};
+use model::time::{Timestamp, humane_duration};
+use model::verdict::{ServiceStatus, Verdict};
+use serde::{Deserialize, Serialize};
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+/// What is known of one service.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ServiceState {
+    /// The worst of its checks, planned work not considered.
+    pub observed: ServiceStatus,
+    /// Since when.
+    pub observed_since: Timestamp,
+    /// What the page shows, and the split of its time.
+    pub ledger: Ledger,
+    /// The open incident.
+    pub incident: Option<IncidentId>,
+    /// Why an incident is not opened or closed yet, as last decided.
+    pub hold: Option<crate::decision::Hold>,
+}
+
+impl ServiceState {
+    /// A service nobody has looked at yet.
+    pub fn new(now: Timestamp) -> Self {
+        Self {
+            observed: ServiceStatus::Unknown,
+            observed_since: now,
+            ledger: Ledger::new(ServiceStatus::Unknown, now),
+            incident: None,
+            hold: None,
+        }
+    }
+
+    /// What the page shows.
+    pub const fn status(&self) -> ServiceStatus {
+        self.ledger.status()
+    }
+}
+
+/// Judges the rounds of a batch.
+pub(crate) fn results(state: &mut State, batch: &Batch, effects: &mut BTreeSet<Effect>) {
+    let Some(location) = state.location_number(&batch.location) else {
+        return;
+    };
+    let configuration = Arc::clone(&state.configuration);
+    let index = Arc::clone(&state.index);
+    let mut touched = BTreeSet::new();
+    let mut counts: BTreeMap<(&'static str, Outcome), u64> = BTreeMap::new();
+    for observation in &batch.observations {
+        let Some((service, position)) = index.targets.get(observation.slot.0 as usize).copied().flatten() else {
+            continue;
+        };
+        let owner = &configuration.services[service as usize];
+        let check = &owner.checks[position as usize];
+        *counts.entry((check.kind.name(), observation.outcome)).or_default() += 1;
+        if !check.from.contains(&batch.location) {
+            continue;
+        }
+        if result(state, owner, check, location, observation, effects) {
+            touched.insert(service);
+        }
+    }
+    for ((kind, outcome), count) in counts {
+        state.count_result(&batch.location, kind, outcome, count);
+    }
+    settle(state, touched, effects);
+}
+
+/// Counts one round; returns whether the service must be looked at.
+fn result(
+    state: &mut State,
+    service: &Service,
+    check: &Check,
+    location: u16,
+    observation: &Observation,
+    effects: &mut BTreeSet<Effect>,
+) -> bool {
+    let now = state.now();
+    let slot = observation.slot;
+    let Some(known) = state.checks.get_mut(slot.0 as usize) else {
+        return false;
+    };
+    let was_suspect = known.seens.iter().any(Seen::is_suspect);
+    note(known, check, observation);
+    if !known.seens.iter().any(|seen| seen.location == location) {
+        known.seens.push(Seen::new(location));
+    }
+    let seen = known.seens.iter_mut().find(|seen| seen.location == location).expect("just made sure");
+    seen.count(observation.scheduled.min(now), observation.outcome, thresholds(check, observation));
+    let is_suspect = known.seens.iter().any(Seen::is_suspect);
+    if is_suspect && !was_suspect && check.from.len() > 1 {
+        effects.insert(Effect::LookNow(slot));
+    }
+    let flapped = match observation.outcome {
+        Outcome::Own => None,
+        Outcome::Pass | Outcome::Degraded => known.flap.count(false),
+        Outcome::Fail => known.flap.count(true),
+    };
+    let percent = known.flap.percent();
+    if let Some(is_flapping) = flapped {
+        state.decide(Some(&service.id), Some(&check.id), Reason::Flapping { is_flapping, percent });
+    }
+    let changed = conclude(state, service, check, slot);
+    changed || flapped.is_some() || was_suspect != is_suspect
+}
+
+/// A heartbeat speaks for itself: one is enough either way.
+fn thresholds(check: &Check, observation: &Observation) -> Thresholds {
+    if matches!(check.kind, CheckKind::Heartbeat(_)) || is_certain(observation) {
+        return Thresholds { down_after: 1, up_after: 1 };
+    }
+    Thresholds { down_after: check.down_after, up_after: check.up_after }
+}
+
+/// Whether a failure needs no second look: an expired certificate does not unexpire.
+fn is_certain(observation: &Observation) -> bool {
+    let cause = observation.detail.as_ref().and_then(|detail| detail.failure.as_ref()).map(|failure| failure.cause);
+    matches!(cause, Some(Cause::CertificateExpired | Cause::Missed))
+}
+
+/// Takes over what people are shown of a round.
+fn note(known: &mut CheckState, check: &Check, observation: &Observation) {
+    known.outcome = Some(observation.outcome);
+    known.latency_us = observation.latency_us;
+    if observation.outcome != Outcome::Own {
+        known.looked = Some(known.looked.map_or(observation.scheduled, |before| before.max(observation.scheduled)));
+    }
+    if let (CheckKind::Heartbeat(heartbeat), Outcome::Pass) = (&check.kind, observation.outcome) {
+        known.deadline = Some(heartbeat::deadline(heartbeat, observation.scheduled));
+    }
+    let Some(detail) = &observation.detail else {
+        return;
+    };
+    if let Some(failure) = &detail.failure {
+        known.failure = Some(Arc::new(failure.clone()));
+    }
+    known.measured = Some(Box::new(LastMeasured {
+        phases: detail.phases,
+        certificate_until: detail.evidence.certificate.as_ref().map(|certificate| certificate.not_after),
+        status: detail.evidence.status.clone(),
+    }));
+}
+
+/// Takes the vote on a check; returns whether its verdict changed.
+fn conclude(state: &mut State, service: &Service, check: &Check, slot: CheckSlot) -> bool {
+    let now = state.now();
+    let Some(known) = state.checks.get(slot.0 as usize) else {
+        return false;
+    };
+    let vote = judge::vote(&known.seens, check, now);
+    if vote.verdict == known.verdict {
+        return false;
+    }
+    let from = known.verdict;
+    let since = vote.since.max(known.since);
+    let known = state.checks.get_mut(slot.0 as usize).expect("it was there a moment ago");
+    known.verdict = vote.verdict;
+    known.since = since;
+    if vote.verdict == Verdict::Up {
+        known.failure = None;
+    }
+    let sentence = known.failure.as_ref().map(|failure| failure.sentence.clone());
+    let reason = Reason::Verdict { from, to: vote.verdict, since, tally: vote.tally, sentence };
+    state.decide(Some(&service.id), Some(&check.id), reason);
+    true
+}
+
+/// What the passing of time changes: silent checks, late heartbeats, the
+/// borders of planned work, and whatever is held.
+pub(crate) fn tick(state: &mut State, effects: &mut BTreeSet<Effect>) {
+    let mut touched = std::mem::take(&mut state.attention);
+    for slot in overdue(state) {
+        let configuration = Arc::clone(&state.configuration);
+        let Some((service, position)) = state.index.targets[slot.0 as usize] else {
+            continue;
+        };
+        let owner = &configuration.services[service as usize];
+        let check = &owner.checks[position as usize];
+        if let CheckKind::Heartbeat(_) = check.kind {
+            miss(state, owner, check, slot);
+        } else {
+            conclude(state, owner, check, slot);
+        }
+        touched.insert(service);
+    }
+    let planned: Vec<Maintenance> = state.maintenance().cloned().collect();
+    for work in planned {
+        touched.extend(work.services.iter().filter_map(|id| state.index.services.get(id).copied()));
+    }
+    settle(state, touched, effects);
+    alert::unverified(state, effects);
+}
+
+/// The checks whose silence or lateness changes their verdict now.
+fn overdue(state: &State) -> Vec<CheckSlot> {
+    let now = state.now();
+    let is_overdue = |slot: &CheckSlot| {
+        let (Some((_, check)), Some(known)) = (state.target(*slot), state.check(*slot)) else {
+            return false;
+        };
+        if matches!(check.kind, CheckKind::Heartbeat(_)) {
+            return known.verdict != Verdict::Down && known.deadline.is_some_and(|deadline| now > deadline);
+        }
+        let silent_after = judge::silent_after(check);
+        known.verdict != Verdict::Unknown && known.seens.iter().any(|seen| now.since(seen.last) > silent_after)
+    };
+    state.slots().filter(is_overdue).collect()
+}
+
+/// A heartbeat did not come: the machine itself observes it.
+fn miss(state: &mut State, service: &Service, check: &Check, slot: CheckSlot) {
+    let now = state.now();
+    let Some(known) = state.check(slot) else {
+        return;
+    };
+    let last = known.looked.unwrap_or(known.created);
+    let deadline = known.deadline.unwrap_or(now);
+    let sentence = format!("no heartbeat for {}; the last came at {last}", humane_duration(now.since(last)));
+    let location = known.seens.first().map_or(0, |seen| seen.location);
+    let failure = Failure { cause: Cause::Missed, sentence };
+    let known = state.checks.get_mut(slot.0 as usize).expect("it was there a moment ago");
+    known.failure = Some(Arc::new(failure));
+    known.outcome = Some(Outcome::Fail);
+    if known.seens.is_empty() {
+        known.seens.push(Seen::new(location));
+    }
+    for seen in &mut known.seens {
+        seen.count(deadline, Outcome::Fail, Thresholds { down_after: 1, up_after: 1 });
+    }
+    conclude(state, service, check, slot);
+}
+
+/// Brings services, and then their incidents, up to date.
+pub(crate) fn settle(state: &mut State, touched: BTreeSet<u32>, effects: &mut BTreeSet<Effect>) {
+    let index = Arc::clone(&state.index);
+    let mut to_judge = touched.clone();
+    for at in touched {
+        if restate(state, at) {
+            effects.insert(Effect::Publish);
+        }
+        to_judge.extend(index.dependents.get(at as usize).into_iter().flatten());
+    }
+    for at in to_judge {
+        alert::judge(state, at, effects);
+    }
+}
+
+/// Recomputes one service from its checks; returns whether what the page shows changed.
+fn restate(state: &mut State, at: u32) -> bool {
+    let now = state.now();
+    let configuration = Arc::clone(&state.configuration);
+    let Some(service) = configuration.services.get(at as usize) else {
+        return false;
+    };
+    let (observed, since) = observe(state, at);
+    let work = active_work(state, service);
+    let shown = match &work {
+        Some(work) if explains(work.impact, observed) => ServiceStatus::Maintenance,
+        Some(_) | None => observed,
+    };
+    let Some(known) = state.services.get(at as usize) else {
+        return false;
+    };
+    let (before, shown_before) = (known.observed, known.status());
+    if before == observed && shown_before == shown {
+        return false;
+    }
+    let turned_at = if before == observed { now } else { since };
+    let known = state.services.get_mut(at as usize).expect("it was there a moment ago");
+    if before != observed {
+        known.observed = observed;
+        known.observed_since = since.max(known.observed_since);
+    }
+    if shown_before != shown {
+        known.ledger.turn(shown, turned_at.min(now));
+        let since = known.ledger.since();
+        state.decide(Some(&service.id), None, Reason::Status { from: shown_before, to: shown, since });
+    }
+    true
+}
+
+/// The worst state of a service's checks and when it began. A check that is
+/// new and not yet due for silence does not count beside others.
+fn observe(state: &State, at: u32) -> (ServiceStatus, Timestamp) {
+    let now = state.now();
+    let before = state.services.get(at as usize).map_or(ServiceStatus::Unknown, |service| service.observed);
+    let slots = state.index.slots.get(at as usize).map_or(&[][..], |slots| slots);
+    let known = || slots.iter().filter_map(|slot| Some((state.target(*slot)?.1, state.check(*slot)?)));
+    let counts = |(check, known): &(&Check, &CheckState)| {
+        let is_new = known.verdict == Verdict::Unknown && known.looked.is_none();
+        !is_new
+            || (now.since(known.created) > judge::silent_after(check) && !matches!(check.kind, CheckKind::Heartbeat(_)))
+    };
+    let worst = known().filter(counts).map(|(_, known)| known.verdict).max();
+    let Some(worst) = worst else {
+        return (ServiceStatus::Unknown, state.services.get(at as usize).map_or(now, |service| service.observed_since));
+    };
+    let observed = ServiceStatus::from(worst);
+    let since = if observed > before {
+        known().filter(|(_, known)| known.verdict == worst).map(|(_, known)| known.since).min()
+    } else {
+        known().map(|(_, known)| known.since).max()
+    };
+    (observed, since.unwrap_or(now).min(now))
+}
+
+/// The planned work on a service that is under way; of several the one that announced the worst.
+pub(crate) fn active_work<'a>(state: &'a State, service: &Service) -> Option<&'a Maintenance> {
+    let now = state.now();
+    let is_active = |work: &&Maintenance| work.from <= now && now < work.until && work.services.contains(&service.id);
+    state.maintenance().filter(is_active).max_by_key(|work| work.impact)
+}
+
+/// Whether an announced impact explains what is observed. Reduced redundancy
+/// explains nothing that is noticed, and does not change what is shown.
+const fn explains(impact: Impact, observed: ServiceStatus) -> bool {
+    match impact {
+        Impact::AtRisk => false,
+        Impact::Degraded => !matches!(observed, ServiceStatus::Down),
+        Impact::Outage => true,
+    }
+}
