@@ -96,7 +96,7 @@ fn activate(state: &mut State, command: &Command, digest: &str, effects: &mut BT
     }
     let configuration =
         Configuration::decode(&bytes).map_err(|error| format!("configuration {digest} cannot be read: {error}"))?;
-    replace(state, configuration, digest);
+    replace(state, configuration, digest, effects);
     note(state, command, None, format!("activate configuration {}", digest.get(..12).unwrap_or(digest)));
     let all = (0..state.configuration.services.len() as u32).collect();
     standing::settle(state, all, effects);
@@ -106,10 +106,11 @@ fn activate(state: &mut State, command: &Command, digest: &str, effects: &mut BT
 
 /// Makes a configuration the active one. What is known of checks and services
 /// that stay is kept; what goes is forgotten, and its incident is closed.
-fn replace(state: &mut State, configuration: Configuration, digest: &str) {
+fn replace(state: &mut State, configuration: Configuration, digest: &str, effects: &mut BTreeSet<Effect>) {
     let now = state.now();
     let mut known: BTreeMap<ServiceId, ServiceState> =
         state.services().map(|(service, known)| (service.id.clone(), known.clone())).collect();
+    let before = Arc::clone(&state.configuration);
     let moved = locations_moved(&state.configuration, &configuration);
     let kinds: BTreeMap<CheckId, model::check::CheckKind> = if state.revision == 0 {
         BTreeMap::new()
@@ -147,8 +148,14 @@ fn replace(state: &mut State, configuration: Configuration, digest: &str) {
     state.revision = state.applied_index();
     state.attention.clear();
     state.rebuild_index();
-    for orphan in known.into_values().filter_map(|service| service.incident) {
-        alert::close(state, orphan, now);
+    let removed = state.receivers_raised().filter(|id| state.configuration.receiver(id).is_none()).collect::<Vec<_>>();
+    for id in removed {
+        state.own_raised.remove(&delivery::unreachable_subject(&id));
+    }
+    for (id, orphan) in known {
+        if let (Some(incident), Some(service)) = (orphan.incident, before.service(&id)) {
+            alert::abandon(state, service, incident, effects);
+        }
     }
 }
 

@@ -245,8 +245,19 @@ fn resolve(state: &mut State, at: u32, service: &Service, id: IncidentId, effect
     tell(state, service, id, Step::Resolved, &text, effects);
 }
 
+/// Ends the incident of a service that is no longer configured, and tells who was told of it.
+pub(crate) fn abandon(state: &mut State, service: &Service, id: IncidentId, effects: &mut BTreeSet<Effect>) {
+    let now = state.now();
+    close(state, id, now);
+    let lasted = state.incident(id).map_or(Duration::ZERO, |incident| now.since(incident.started));
+    state.decide(Some(&service.id), None, Reason::Resolved { incident: id, lasted });
+    let text =
+        format!("{} is no longer watched; its incident was closed after {}.", service.name, humane_duration(lasted));
+    tell(state, service, id, Step::Resolved, &text, effects);
+}
+
 /// Writes the end of an incident into it.
-pub(crate) fn close(state: &mut State, id: IncidentId, over: Timestamp) {
+fn close(state: &mut State, id: IncidentId, over: Timestamp) {
     let now = state.now();
     change(state, id, |incident| {
         let over = over.max(incident.started);
@@ -305,6 +316,9 @@ fn tell(state: &mut State, service: &Service, id: IncidentId, step: Step, text: 
         return;
     };
     for receiver in &configuration.receivers {
+        // Whoever did not want to hear that it was degraded hears now that it began.
+        let is_first = !incident.told.contains(&receiver.id);
+        let step = if step == Step::Worsened && is_first { Step::Opened } else { step };
         if service.receivers.as_ref().is_some_and(|wanted| !wanted.contains(&receiver.id)) {
             continue;
         }
@@ -312,7 +326,7 @@ fn tell(state: &mut State, service: &Service, id: IncidentId, step: Step, text: 
             Some(NotTold::DegradedUnwanted)
         } else if step == Step::Resolved && !receiver.wants_resolved {
             Some(NotTold::ResolvedUnwanted)
-        } else if matches!(step, Step::Resolved | Step::Flapping) && !incident.told.contains(&receiver.id) {
+        } else if matches!(step, Step::Resolved | Step::Flapping) && is_first {
             Some(NotTold::NeverTold)
         } else {
             None

@@ -384,6 +384,14 @@ fn finish(state: &mut State, key: &str) {
     }
 }
 
+/// The name under which "this receiver cannot be reached" is raised.
+pub(crate) fn unreachable_subject(receiver: &ReceiverId) -> String {
+    format!("{UNREACHABLE_PREFIX}{receiver}")
+}
+
+/// Begin of every such name.
+pub(crate) const UNREACHABLE_PREFIX: &str = "receiver-";
+
 /// Keeps count of how a receiver answers, and tells the others when it cannot
 /// be reached: an alarm that nobody can receive is itself an alarm.
 fn note_health(
@@ -394,7 +402,7 @@ fn note_health(
     effects: &mut BTreeSet<Effect>,
 ) {
     let now = state.now();
-    let subject = format!("receiver-{receiver}");
+    let subject = unreachable_subject(receiver);
     let health = state.receivers.entry(receiver.clone()).or_default();
     match answer {
         Answer::Delivered { .. } => {

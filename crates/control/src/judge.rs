@@ -54,12 +54,16 @@ pub struct Seen {
     pub works: u8,
     /// Degraded rounds in a row.
     pub slows: u8,
+    /// Rounds in a row that passed with nothing to say.
+    pub passes: u8,
     /// The last round that really looked.
     pub last: Timestamp,
     /// First round of the current run of failed, or of not failed, rounds.
     pub run_start: Timestamp,
     /// First round of the current run of degraded rounds.
     pub slow_start: Timestamp,
+    /// First round of the current run of rounds that passed.
+    pub pass_start: Timestamp,
 }
 
 impl Seen {
@@ -71,9 +75,11 @@ impl Seen {
             fails: 0,
             works: 0,
             slows: 0,
+            passes: 0,
             last: Timestamp::EPOCH,
             run_start: Timestamp::EPOCH,
             slow_start: Timestamp::EPOCH,
+            pass_start: Timestamp::EPOCH,
         }
     }
 
@@ -96,6 +102,7 @@ impl Seen {
                 self.fails = self.fails.saturating_add(1);
                 self.works = 0;
                 self.slows = 0;
+                self.passes = 0;
             }
             Outcome::Pass | Outcome::Degraded => {
                 if self.works == 0 {
@@ -108,7 +115,12 @@ impl Seen {
                         self.slow_start = scheduled;
                     }
                     self.slows = self.slows.saturating_add(1);
+                    self.passes = 0;
                 } else {
+                    if self.passes == 0 {
+                        self.pass_start = scheduled;
+                    }
+                    self.passes = self.passes.saturating_add(1);
                     self.slows = 0;
                 }
             }
@@ -128,7 +140,7 @@ impl Seen {
             Reading::None => Reading::Good,
             Reading::Good if self.slows >= down_after => Reading::Slow,
             Reading::Good => Reading::Good,
-            Reading::Slow if self.slows == 0 && self.works >= up_after => Reading::Good,
+            Reading::Slow if self.passes >= up_after => Reading::Good,
             Reading::Slow => Reading::Slow,
             Reading::Failing if self.works >= up_after && self.slows > 0 => Reading::Slow,
             Reading::Failing if self.works >= up_after => Reading::Good,
@@ -233,7 +245,7 @@ pub fn vote(seens: &[Seen], check: &Check, now: Timestamp) -> Vote {
                 Reading::Good | Reading::None => None,
             })
             .min(),
-        Verdict::Up => heard().filter(|s| s.works > 0).map(|s| s.run_start).max(),
+        Verdict::Up => heard().filter(|s| s.passes > 0).map(|s| s.pass_start).max(),
         // Until the round after the last real look was due, the state was verified.
         Verdict::Unknown => seens
             .iter()

@@ -431,6 +431,12 @@ impl State {
         self.own_raised.contains_key(subject)
     }
 
+    /// The receivers of whom it is raised that they cannot be reached.
+    pub(crate) fn receivers_raised(&self) -> impl Iterator<Item = ReceiverId> {
+        let prefix = delivery::UNREACHABLE_PREFIX;
+        self.own_raised.keys().filter_map(move |subject| ReceiverId::new(subject.strip_prefix(prefix)?).ok())
+    }
+
     /// The position of a location in the configuration.
     pub(crate) fn location_number(&self, id: &LocationId) -> Option<u16> {
         self.configuration.locations.iter().position(|known| known == id).and_then(|at| u16::try_from(at).ok())

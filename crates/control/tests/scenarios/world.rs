@@ -1,0 +1,393 @@
+//! The world of a scenario: reads its lines, turns them into entries, compares what is expected.
+
+use control::State;
+use control::delivery::{self, DeliveryState};
+use control::state::CommandOutcome;
+use model::check::{Check, CheckKind, Family, HeartbeatCheck, HeartbeatSchedule, IcmpCheck, LatencyLimits};
+use model::configuration::Configuration;
+use model::entry::{Action, Answer, Body, Command, Entry, Origin};
+use model::id::{CheckId, IncidentId, LocationId, MaintenanceId, ReceiverId, ServiceId};
+use model::observation::{Batch, Cause, Detail, Failure, Observation, Outcome};
+use model::receiver::{Means, Receiver};
+use model::service::{Impact, Maintenance, Need, NeedClass, Service};
+use model::time::{Timestamp, parse_duration};
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Write as _;
+use std::time::Duration;
+
+/// Midnight of the scenarios: 2026-01-01.
+const MIDNIGHT: i64 = 1_767_225_600_000;
+
+pub(crate) struct World {
+    state: State,
+    index: u64,
+    configuration: Configuration,
+    is_active: bool,
+    sequences: BTreeMap<LocationId, u64>,
+    answers: BTreeMap<ReceiverId, Answer>,
+    transcript: String,
+    decided: u64,
+}
+
+type Played = Result<(), String>;
+
+impl World {
+    pub(crate) fn new() -> Self {
+        Self {
+            state: State::default(),
+            index: 0,
+            configuration: Configuration::default(),
+            is_active: false,
+            sequences: BTreeMap::new(),
+            answers: BTreeMap::new(),
+            transcript: String::new(),
+            decided: 0,
+        }
+    }
+
+    pub(crate) fn state(&self) -> &State {
+        &self.state
+    }
+
+    pub(crate) fn transcript(&self) -> &str {
+        &self.transcript
+    }
+
+    /// Plays a script; returns what did not go as written.
+    pub(crate) fn play(&mut self, script: &str) -> Vec<String> {
+        let mut wrong = Vec::new();
+        for (at, line) in script.lines().enumerate() {
+            let line = line.split(" #").next().unwrap_or_default().trim();
+            if line.is_empty() || line.starts_with('#') {
+                continue;
+            }
+            if let Err(what) = self.line(&words(line)) {
+                wrong.push(format!("line {}: `{line}`: {what}", at + 1));
+            }
+        }
+        wrong
+    }
+
+    fn line(&mut self, words: &[String]) -> Played {
+        let words: Vec<&str> = words.iter().map(String::as_str).collect();
+        match words.as_slice() {
+            ["locations", names @ ..] => {
+                self.configuration.locations = names.iter().map(|name| location(name)).collect();
+                Ok(())
+            }
+            ["service", id, rest @ ..] => self.service(id, rest),
+            ["receiver", id, rest @ ..] => {
+                self.configuration.receivers.push(Receiver {
+                    id: ReceiverId::new(id).map_err(|e| e.to_string())?,
+                    means: Means::Exec { command: vec!["true".to_owned()] },
+                    wants_degraded: rest.contains(&"degraded"),
+                    wants_resolved: !rest.contains(&"unresolved"),
+                });
+                Ok(())
+            }
+            ["maintenance", id, "on", service, "from", from, "until", until, impact] => {
+                let work = maintenance(id, service, time(from)?, time(until)?, impact)?;
+                self.configuration.maintenance.push(work);
+                Ok(())
+            }
+            ["at", when, rest @ ..] => {
+                self.advance(time(when)?);
+                self.act(rest)
+            }
+            ["every", step, "from", from, "until", until, rest @ ..] => {
+                let (mut now, until) = (time(from)?, time(until)?);
+                let step = parse_duration(step).map_err(|e| e.to_string())?;
+                while now <= until {
+                    self.advance(now);
+                    self.act(rest)?;
+                    now = now.plus(step);
+                }
+                Ok(())
+            }
+            ["expect", rest @ ..] => self.expect(rest),
+            other => Err(format!("not a line of the language: {other:?}")),
+        }
+    }
+
+    fn service(&mut self, id: &str, rest: &[&str]) -> Played {
+        let mut service = Service {
+            id: ServiceId::new(id).map_err(|e| e.to_string())?,
+            name: id.to_owned(),
+            description: None,
+            group: None,
+            needs: Vec::new(),
+            checks: Vec::new(),
+            receivers: None,
+            is_public: true,
+            announces: true,
+        };
+        let mut check = check(id, &self.configuration.locations);
+        for word in rest {
+            let (key, value) = word.split_once('=').ok_or("options are key=value")?;
+            match key {
+                "name" => service.name = value.to_owned(),
+                "needs" | "likes" => {
+                    let class = if key == "needs" { NeedClass::Hard } else { NeedClass::Soft };
+                    service.needs.push(Need { service: ServiceId::new(value).map_err(|e| e.to_string())?, class });
+                }
+                "every" => check.every = parse_duration(value).map_err(|e| e.to_string())?,
+                "down_after" => check.down_after = value.parse().map_err(|_| "a number")?,
+                "up_after" => check.up_after = value.parse().map_err(|_| "a number")?,
+                "from" => check.from = value.split(',').map(location).collect(),
+                "heartbeat" => {
+                    let period = parse_duration(value).map_err(|e| e.to_string())?;
+                    let expected = HeartbeatSchedule::Period(period);
+                    let grace = Duration::from_secs(60);
+                    check.kind = CheckKind::Heartbeat(Box::new(HeartbeatCheck {
+                        token: "0123456789abcdef".to_owned(),
+                        expected,
+                        grace,
+                    }));
+                }
+                other => return Err(format!("no option {other}")),
+            }
+        }
+        service.checks.push(check);
+        self.configuration.services.push(service);
+        Ok(())
+    }
+
+    fn act(&mut self, words: &[&str]) -> Played {
+        match words {
+            [place, "sees", id, how, rest @ ..] => self.see(place, id, how, rest),
+            [receiver, "answers", how, rest @ ..] => {
+                let reason = rest.first().map_or_else(|| "connection refused".to_owned(), |text| (*text).to_owned());
+                let answer = match *how {
+                    "ok" => Answer::Delivered { said: "ok".to_owned() },
+                    "fails" => Answer::Failed { reason, retry_after_seconds: None },
+                    "refuses" => Answer::Refused { reason },
+                    other => return Err(format!("no answer {other}")),
+                };
+                self.answers.insert(ReceiverId::new(receiver).map_err(|e| e.to_string())?, answer);
+                Ok(())
+            }
+            [actor, "acknowledges", incident] => {
+                let incident = IncidentId(incident.parse().map_err(|_| "a number")?);
+                self.command(actor, Action::Acknowledge { incident, note: None })
+            }
+            [actor, "plans", id, "on", service, "until", until, impact] => {
+                let work = maintenance(id, service, self.state.now(), time(until)?, impact)?;
+                self.command(actor, Action::ScheduleMaintenance(work))
+            }
+            [actor, "ends", id] => {
+                let maintenance = MaintenanceId::new(id).map_err(|e| e.to_string())?;
+                self.command(actor, Action::EndMaintenance { maintenance })
+            }
+            ["nothing"] => Ok(()),
+            other => Err(format!("nobody does this: {other:?}")),
+        }
+    }
+
+    fn see(&mut self, place: &str, id: &str, how: &str, rest: &[&str]) -> Played {
+        let slot = self.state.slot(&CheckId::new(id).map_err(|e| e.to_string())?).ok_or("no such check")?;
+        let (outcome, cause) = match how {
+            "up" => (Outcome::Pass, None),
+            "slow" => (Outcome::Degraded, Some(Cause::Slow)),
+            "down" => (Outcome::Fail, Some(Cause::Refused)),
+            "expired" => (Outcome::Fail, Some(Cause::CertificateExpired)),
+            "nothing" => (Outcome::Own, Some(Cause::Own)),
+            other => return Err(format!("nobody sees {other}; up, slow, down, expired or nothing")),
+        };
+        let sentence = rest.first().map_or_else(|| format!("seen {how}"), |text| (*text).to_owned());
+        let detail =
+            cause.map(|cause| Box::new(Detail { failure: Some(Failure { cause, sentence }), ..Detail::default() }));
+        let scheduled = self.state.now();
+        let observation = Observation { slot, scheduled, outcome, latency_us: 1000, detail };
+        let place = location(place);
+        let sequence = self.sequences.entry(place.clone()).or_default();
+        *sequence += 1;
+        let batch = Batch { location: place, incarnation: 1, sequence: *sequence, observations: vec![observation] };
+        self.apply(Body::Results(batch));
+        Ok(())
+    }
+
+    fn command(&mut self, actor: &str, action: Action) -> Played {
+        let key = format!("key-{}", self.index);
+        let command =
+            Command { actor: actor.to_owned(), origin: Origin::CommandLine, key, expected_revision: None, action };
+        match self.apply(Body::Command(command)) {
+            CommandOutcome::Accepted => Ok(()),
+            CommandOutcome::Refused(why) => Err(why),
+        }
+    }
+
+    fn advance(&mut self, to: Timestamp) {
+        if !self.is_active {
+            self.is_active = true;
+            let bytes = self.configuration.encode();
+            for action in [
+                Action::StoreConfiguration { digest: "scenario".to_owned(), part: 0, parts: 1, bytes },
+                Action::ActivateConfiguration { digest: "scenario".to_owned() },
+            ] {
+                self.index += 1;
+                let command = Command {
+                    actor: "file".to_owned(),
+                    origin: Origin::File,
+                    key: String::new(),
+                    expected_revision: None,
+                    action,
+                };
+                self.state.apply(self.index, &Entry { at: Timestamp::from_ms(MIDNIGHT), body: Body::Command(command) });
+            }
+            self.decided = self.index;
+        }
+        while self.state.now() < to {
+            self.apply_at(self.state.now().plus(Duration::from_secs(1)).min(to), Body::Tick);
+            self.deliver();
+        }
+    }
+
+    fn deliver(&mut self) {
+        let (due, _) = delivery::due(&self.state, self.state.now(), &BTreeSet::new());
+        for delivery in due {
+            let (key, attempt) = (delivery.message.key.clone(), delivery.attempt + 1);
+            self.apply(Body::AttemptBegins { key: key.clone(), attempt });
+            let delivered = Answer::Delivered { said: "ok".to_owned() };
+            let answer = self.answers.get(&delivery.receiver).cloned().unwrap_or(delivered);
+            self.apply(Body::AttemptEnded { key, attempt, answer });
+        }
+    }
+
+    fn apply(&mut self, body: Body) -> CommandOutcome {
+        self.apply_at(self.state.now(), body)
+    }
+
+    fn apply_at(&mut self, at: Timestamp, body: Body) -> CommandOutcome {
+        self.index += 1;
+        let applied = self.state.apply(self.index, &Entry { at, body });
+        for decision in self.state.decisions().filter(|decision| decision.index > self.decided) {
+            let about = decision
+                .check
+                .as_ref()
+                .map(ToString::to_string)
+                .or_else(|| decision.service.as_ref().map(ToString::to_string));
+            let text = decision.reason.to_string().replace("2026-01-01T", "");
+            let _ = writeln!(
+                self.transcript,
+                "{} {:<9} {text}",
+                clock(decision.at),
+                about.unwrap_or_else(|| "mainstay".to_owned())
+            );
+        }
+        self.decided = self.index;
+        applied.outcome
+    }
+
+    fn expect(&self, words: &[&str]) -> Played {
+        let found = match words {
+            ["no", "incident"] => {
+                let open: Vec<String> =
+                    self.state.incidents().filter(|i| i.is_open()).map(|i| i.title.clone()).collect();
+                return if open.is_empty() { Ok(()) } else { Err(format!("open: {open:?}")) };
+            }
+            ["incident", id, "open", "since", started] => {
+                let incident = self.incident(id)?;
+                (format!("{} {}", incident.is_open(), clock(incident.started)), format!("true {started}"))
+            }
+            ["incident", id, "resolved", "after", lasted] => {
+                let incident = self.incident(id)?;
+                let over = incident.resolved.ok_or("it is open")?;
+                let wanted = parse_duration(lasted).map_err(|e| e.to_string())?;
+                (format!("{:?}", over.since(incident.started)), format!("{wanted:?}"))
+            }
+            [receiver, "was", "told", steps @ ..] => {
+                let mut told: Vec<_> = self.state.deliveries().filter(|d| d.receiver.as_str() == *receiver).collect();
+                told.sort_by_key(|d| (d.message.at, d.message.step));
+                let of = |d: &&std::sync::Arc<delivery::Delivery>| matches!(d.state, DeliveryState::Delivered { .. });
+                let names: Vec<&str> = told.iter().filter(|d| of(d)).map(|d| d.message.step.name()).collect();
+                (names.join(" "), steps.join(" "))
+            }
+            [service, "is", status] => (self.service_state(service)?.status().name().to_owned(), (*status).to_owned()),
+            [service, "is", status, "since", since] => {
+                let known = self.service_state(service)?;
+                (format!("{} {}", known.status().name(), clock(known.ledger.since())), format!("{status} {since}"))
+            }
+            other => return Err(format!("this cannot be expected: {other:?}")),
+        };
+        if found.0 == found.1 { Ok(()) } else { Err(format!("found `{}`", found.0)) }
+    }
+
+    fn incident(&self, id: &str) -> Result<&control::incident::Incident, String> {
+        let id = IncidentId(id.parse().map_err(|_| "a number")?);
+        self.state.incident(id).map(|incident| &**incident).ok_or_else(|| "there is no such incident".to_owned())
+    }
+
+    fn service_state(&self, id: &str) -> Result<&control::standing::ServiceState, String> {
+        let id = ServiceId::new(id).map_err(|e| e.to_string())?;
+        self.state.service(&id).ok_or_else(|| "there is no such service".to_owned())
+    }
+}
+
+fn check(id: &str, from: &[LocationId]) -> Check {
+    Check {
+        id: CheckId::new(id).expect("the service's id is one"),
+        kind: CheckKind::Icmp(IcmpCheck { host: "192.0.2.1".to_owned(), count: 1 }),
+        every: Duration::from_secs(60),
+        timeout: Duration::from_secs(10),
+        retry: Duration::from_secs(5),
+        down_after: 2,
+        up_after: 2,
+        from: from.to_vec(),
+        family: Family::Any,
+        latency: LatencyLimits::default(),
+    }
+}
+
+fn maintenance(
+    id: &str,
+    service: &str,
+    from: Timestamp,
+    until: Timestamp,
+    impact: &str,
+) -> Result<Maintenance, String> {
+    let impact = [Impact::AtRisk, Impact::Degraded, Impact::Outage].into_iter().find(|known| known.name() == impact);
+    Ok(Maintenance {
+        id: MaintenanceId::new(id).map_err(|e| e.to_string())?,
+        title: id.to_owned(),
+        from,
+        until,
+        services: vec![ServiceId::new(service).map_err(|e| e.to_string())?],
+        impact: impact.ok_or("at-risk, degraded or outage")?,
+    })
+}
+
+fn location(name: &str) -> LocationId {
+    LocationId::new(name).expect("locations of scenarios are legal ids")
+}
+
+/// Reads `hh:mm` or `hh:mm:ss` of the scenario's day.
+fn time(text: &str) -> Result<Timestamp, String> {
+    let parts: Vec<i64> = text
+        .split(':')
+        .map(|part| part.parse().map_err(|_| format!("not a time: {text}")))
+        .collect::<Result<_, _>>()?;
+    let (hour, minute, second) = match parts.as_slice() {
+        [hour, minute] => (*hour, *minute, 0),
+        [hour, minute, second] => (*hour, *minute, *second),
+        _ => return Err(format!("not a time: {text}")),
+    };
+    Ok(Timestamp::from_ms(MIDNIGHT + ((hour * 60 + minute) * 60 + second) * 1000))
+}
+
+fn clock(at: Timestamp) -> String {
+    let (_, _, _, hour, minute, second, _) = at.civil();
+    format!("{hour:02}:{minute:02}:{second:02}")
+}
+
+/// Splits a line at blanks, keeping what stands between quotes together.
+fn words(line: &str) -> Vec<String> {
+    let mut found = Vec::new();
+    for (at, part) in line.split('"').enumerate() {
+        if at % 2 == 1 {
+            found.push(part.to_owned());
+        } else {
+            found.extend(part.split_whitespace().map(str::to_owned));
+        }
+    }
+    found
+}
