@@ -8,7 +8,7 @@
 
 use model::check::Check;
 use model::id::{CheckSlot, LocationId};
-use model::limits::BATCH_OBSERVATIONS_MAX;
+use model::limits::{BATCH_BYTES_MAX, BATCH_OBSERVATIONS_MAX};
 use model::observation::{Batch, Observation, Outcome};
 use model::time::Timestamp;
 use std::time::Duration;
@@ -252,6 +252,11 @@ impl Collector {
         self.waiting.push(observation);
     }
 
+    /// Makes everything that waits due at once.
+    pub fn hurry(&mut self) {
+        self.is_urgent = true;
+    }
+
     /// How many results wait.
     pub fn len(&self) -> usize {
         self.waiting.len()
@@ -272,12 +277,22 @@ impl Collector {
         })
     }
 
+    /// How many of the waiting results fit into one batch.
+    fn next_count(&self) -> usize {
+        let mut bytes = 0;
+        let fits = |observation: &&Observation| {
+            bytes += observation.weight();
+            bytes <= BATCH_BYTES_MAX
+        };
+        self.waiting.iter().take(BATCH_OBSERVATIONS_MAX).take_while(fits).count().max(1)
+    }
+
     /// The next batch, if one is due.
     pub fn take(&mut self, now: Timestamp) -> Option<Batch> {
         if self.due()? > now {
             return None;
         }
-        let count = self.waiting.len().min(BATCH_OBSERVATIONS_MAX);
+        let count = self.next_count();
         let rest = self.waiting.split_off(count);
         let observations = std::mem::replace(&mut self.waiting, rest);
         self.oldest = (!self.waiting.is_empty()).then_some(now);

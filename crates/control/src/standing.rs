@@ -147,9 +147,12 @@ fn note(known: &mut CheckState, check: &Check, observation: &Observation) {
     if let Some(failure) = &detail.failure {
         known.failure = Some(Arc::new(failure.clone()));
     }
+    // Rounds that bring no news come without their certificate.
+    let shown = detail.evidence.certificate.as_ref().map(|certificate| certificate.not_after);
+    let before = known.measured.as_ref().and_then(|measured| measured.certificate_until);
     known.measured = Some(Box::new(LastMeasured {
         phases: detail.phases,
-        certificate_until: detail.evidence.certificate.as_ref().map(|certificate| certificate.not_after),
+        certificate_until: shown.or(before),
         status: detail.evidence.status.clone(),
     }));
 }

@@ -338,6 +338,11 @@ impl State {
         &self.digest
     }
 
+    /// Whether something waits for time to pass, so that a tick should come soon.
+    pub fn wants_ticks(&self) -> bool {
+        !self.attention.is_empty()
+    }
+
     /// The entry that made the active configuration active; 0 before the first.
     pub const fn revision(&self) -> u64 {
         self.revision

@@ -2,6 +2,8 @@
 
 /// Observations in one batch: a second of 5,000 checks, about 70 kB.
 pub const BATCH_OBSERVATIONS_MAX: usize = 5_000;
+/// Bytes of one batch, as far as [`crate::observation::Observation::weight`] tells: half an entry.
+pub const BATCH_BYTES_MAX: usize = 512 << 10;
 /// Bytes of one entry: SQLite and the replication both move it whole.
 pub const ENTRY_BYTES_MAX: usize = 1 << 20;
 /// Bytes of one part of a configuration, well below [`ENTRY_BYTES_MAX`].

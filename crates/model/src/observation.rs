@@ -25,6 +25,29 @@ pub struct Observation {
     pub detail: Option<Box<Detail>>,
 }
 
+impl Observation {
+    /// About how many bytes it takes in a batch: its texts, and a flat sum for the rest.
+    pub fn weight(&self) -> usize {
+        const FLAT: usize = 24;
+        const FLAT_DETAIL: usize = 64;
+        const FLAT_CERTIFICATE: usize = 96;
+        let Some(detail) = &self.detail else {
+            return FLAT;
+        };
+        let evidence = &detail.evidence;
+        let texts = [&evidence.status, &evidence.excerpt, &evidence.performance];
+        let texts: usize = texts.into_iter().flatten().map(String::len).sum();
+        let failure = detail.failure.as_ref().map_or(0, |failure| failure.sentence.len());
+        let addresses: usize = evidence.addresses.iter().map(|tried| FLAT + tried.error.as_ref().map_or(0, String::len)).sum();
+        let redirects: usize = evidence.redirects.iter().map(String::len).sum();
+        let certificate = evidence.certificate.as_ref().map_or(0, |facts| {
+            let names: usize = facts.names.iter().map(String::len).sum();
+            FLAT_CERTIFICATE + facts.subject.len() + facts.issuer.len() + names
+        });
+        FLAT + FLAT_DETAIL + texts + failure + addresses + redirects + certificate
+    }
+}
+
 /// How a round ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum Outcome {
