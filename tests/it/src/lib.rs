@@ -1,1 +1,23 @@
-//! Placeholder.
+//! Tests with the real binary, real servers and a real browser; few and slow.
+//!
+//! This library is the stage: it starts things and takes them down again. The
+//! plays are in `tests/`, one file per subject. Knows no room of Mainstay: the
+//! tests see what a user sees, which is a program, its ports and its files.
+//!
+//! Rules of the stage: every server listens on loopback on a port that was
+//! free, keeps its files in a directory of its own, and dies with its whole
+//! process group when its value is dropped; every wait has a bound and says
+//! what it waited for; a program that is not installed skips its tests, and
+//! fails them where `CI` is set ([`program::require`]).
+//!
+//! Reading order: [`program`], [`process`], [`wait`], [`http`], [`certificates`],
+//! [`servers`], [`mainstay`], [`chromium`].
+
+pub mod certificates;
+pub mod chromium;
+pub mod http;
+pub mod mainstay;
+pub mod process;
+pub mod program;
+pub mod servers;
+pub mod wait;
