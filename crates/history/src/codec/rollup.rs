@@ -1,0 +1,356 @@
+//! Roll-ups: what many results come to, in one line each.
+//!
+//! They are always made from the results themselves, never from other
+//! roll-ups, so the percentiles are those of the results (nearest rank), not
+//! estimates of estimates. Latencies are those of rounds that passed or were
+//! degraded; a time-out says nothing about speed. **Latencies of a roll-up lie
+//! on the scale of [`latency`] (0.8 %), whether it was stored or just computed.**
+
+use crate::codec::chunk::{Damaged, Point};
+use crate::codec::{column, latency};
+use crate::keys::{DAY_MS, Place};
+use model::id::LocationId;
+use model::observation::Outcome;
+use model::time::Timestamp;
+
+const VERSION: u8 = 1;
+const VERSION_MASK: u8 = 0x0f;
+const FLAG_PARTIAL: u8 = 0x10;
+const FIVE_MINUTES_MS: i64 = 5 * 60_000;
+
+/// The length of the spans that roll-ups describe.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Resolution {
+    /// Five minutes, kept 13 months by default.
+    FiveMinutes,
+    /// One UTC day, kept for ever.
+    Day,
+}
+
+impl Resolution {
+    /// The length in milliseconds.
+    pub(crate) const fn length_ms(self) -> i64 {
+        match self {
+            Self::FiveMinutes => FIVE_MINUTES_MS,
+            Self::Day => DAY_MS,
+        }
+    }
+}
+
+/// What the results of a check at one location came to in a span of time.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Rollup {
+    /// Where the results were made; `None` after [`merged`].
+    pub location: Option<LocationId>,
+    /// Start of the span, aligned to its length.
+    pub from: Timestamp,
+    /// End of the span, not part of it.
+    pub to: Timestamp,
+    /// The numbers.
+    pub totals: Totals,
+}
+
+/// The numbers of a roll-up.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Totals {
+    /// Rounds that passed.
+    pub pass: u32,
+    /// Rounds that worked with a limit reached.
+    pub degraded: u32,
+    /// Rounds that failed.
+    pub fail: u32,
+    /// Rounds in which we could not look.
+    pub own: u32,
+    /// Latency of the rounds that passed or were degraded; `None` without any.
+    pub latency: Option<LatencySummary>,
+    /// Whether some results of the span could not be read when it was made.
+    pub is_partial: bool,
+}
+
+/// Latencies in microseconds, each to 0.8 %.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LatencySummary {
+    /// Shortest.
+    pub min_us: u32,
+    /// Arithmetic mean.
+    pub mean_us: u32,
+    /// Half of the rounds took at most this.
+    pub p50_us: u32,
+    /// 95 of 100 rounds took at most this.
+    pub p95_us: u32,
+    /// Longest.
+    pub max_us: u32,
+}
+
+impl Totals {
+    /// All rounds.
+    pub fn rounds(&self) -> u32 {
+        self.pass + self.degraded + self.fail + self.own
+    }
+
+    /// What results come to.
+    pub(crate) fn of(points: &[Point]) -> Self {
+        let mut totals = Self::default();
+        let mut latencies = Vec::with_capacity(points.len());
+        for point in points {
+            match point.outcome {
+                Outcome::Pass => totals.pass += 1,
+                Outcome::Degraded => totals.degraded += 1,
+                Outcome::Fail => totals.fail += 1,
+                Outcome::Own => totals.own += 1,
+            }
+            if matches!(point.outcome, Outcome::Pass | Outcome::Degraded) {
+                latencies.push(point.latency_us);
+            }
+        }
+        latencies.sort_unstable();
+        totals.latency = summary(&latencies);
+        totals
+    }
+}
+
+fn summary(sorted: &[u32]) -> Option<LatencySummary> {
+    let (&min, &max) = (sorted.first()?, sorted.last()?);
+    let rank = |percent: usize| sorted[(sorted.len() * percent).div_ceil(100).max(1) - 1];
+    let mean = sorted.iter().map(|&latency| u64::from(latency)).sum::<u64>() / sorted.len() as u64;
+    let [min_us, mean_us, p50_us, p95_us, max_us] =
+        [min, mean as u32, rank(50), rank(95), max].map(latency::rounded_us);
+    Some(LatencySummary { min_us, mean_us, p50_us, p95_us, max_us })
+}
+
+/// The 5-minute spans of a day that have results: number of the span and its totals.
+pub(crate) type DayOfSpans = Vec<(u16, Totals)>;
+
+/// The 5-minute totals of a day's points, whose offsets count from its start.
+pub(crate) fn spans_of_day(points: &[Point], is_partial: bool) -> DayOfSpans {
+    let span_of = |point: &Point| (i64::from(point.offset_ms) / FIVE_MINUTES_MS) as u16;
+    points
+        .chunk_by(|a, b| span_of(a) == span_of(b))
+        .map(|group| (span_of(&group[0]), Totals { is_partial, ..Totals::of(group) }))
+        .collect()
+}
+
+/// The start of a 5-minute span of a day.
+pub(crate) fn span_start(day: i64, span: u16) -> Timestamp {
+    Timestamp::from_ms(day * DAY_MS + i64::from(span) * FIVE_MINUTES_MS)
+}
+
+/// Adds up roll-ups of several locations, ascending by time. Counts, minimum
+/// and maximum are exact; mean and percentiles are means of the locations'
+/// values weighted by their rounds, which is right when locations see alike.
+pub fn merged(rollups: &[Rollup]) -> Vec<Rollup> {
+    let mut spans: std::collections::BTreeMap<(Timestamp, Timestamp), Vec<&Totals>> = std::collections::BTreeMap::new();
+    for rollup in rollups {
+        spans.entry((rollup.from, rollup.to)).or_default().push(&rollup.totals);
+    }
+    spans
+        .into_iter()
+        .map(|((from, to), totals)| Rollup { location: None, from, to, totals: merged_totals(&totals) })
+        .collect()
+}
+
+fn merged_totals(parts: &[&Totals]) -> Totals {
+    let mut sum = Totals::default();
+    for part in parts {
+        sum.pass += part.pass;
+        sum.degraded += part.degraded;
+        sum.fail += part.fail;
+        sum.own += part.own;
+        sum.is_partial |= part.is_partial;
+    }
+    let weighted: Vec<(u64, LatencySummary)> =
+        parts.iter().filter_map(|part| Some((u64::from(part.pass + part.degraded), part.latency?))).collect();
+    let weight: u64 = weighted.iter().map(|(weight, _)| weight).sum();
+    let mean = |of: fn(&LatencySummary) -> u32| {
+        let total: u64 = weighted.iter().map(|(weight, latency)| weight * u64::from(of(latency))).sum();
+        (total / weight.max(1)) as u32
+    };
+    sum.latency = (weight > 0).then(|| LatencySummary {
+        min_us: weighted.iter().map(|(_, latency)| latency.min_us).min().unwrap_or(0),
+        mean_us: mean(|latency| latency.mean_us),
+        p50_us: mean(|latency| latency.p50_us),
+        p95_us: mean(|latency| latency.p95_us),
+        max_us: weighted.iter().map(|(_, latency)| latency.max_us).max().unwrap_or(0),
+    });
+    sum
+}
+
+/// The stored form of the totals of one day.
+pub(crate) fn encode_totals(totals: &Totals, place: &Place) -> Vec<u8> {
+    let mut out = vec![head(totals.is_partial)];
+    for count in [totals.pass, totals.degraded, totals.fail, totals.own] {
+        column::put_number(&mut out, u64::from(count));
+    }
+    if let Some(latency) = totals.latency {
+        for code in codes(&latency) {
+            column::put_number(&mut out, u64::from(code));
+        }
+    }
+    column::seal(out, &place.bytes())
+}
+
+/// Reads the stored form of the totals of one day.
+pub(crate) fn decode_totals(bytes: &[u8], place: &Place) -> Result<Totals, Damaged> {
+    let read = |mut bytes: &[u8]| {
+        let bytes = &mut bytes;
+        let is_partial = take_head(bytes)?;
+        let mut count = || u32::try_from(column::take_number(bytes)?).ok();
+        let mut totals =
+            Totals { pass: count()?, degraded: count()?, fail: count()?, own: count()?, ..Totals::default() };
+        totals.is_partial = is_partial;
+        if totals.pass + totals.degraded > 0 {
+            let mut code = || u16::try_from(column::take_number(bytes)?).ok();
+            totals.latency = Some(from_codes([code()?, code()?, code()?, code()?, code()?]));
+        }
+        Some(totals)
+    };
+    column::unseal(bytes, &place.bytes()).and_then(read).ok_or(Damaged)
+}
+
+/// The stored form of a day of 5-minute totals, as columns.
+///
+/// Latencies lie close together in a span, so all but the median are stored
+/// as distances to their neighbour.
+pub(crate) fn encode_spans(spans: &DayOfSpans, is_partial: bool, place: &Place) -> Vec<u8> {
+    column::seal(spans_body(spans, is_partial), &place.bytes())
+}
+
+/// The stored form of a day of 5-minute totals, still without its checksum.
+pub(crate) fn spans_body(spans: &DayOfSpans, is_partial: bool) -> Vec<u8> {
+    let mut out = vec![head(is_partial)];
+    column::put_number(&mut out, spans.len() as u64);
+    let starts = std::iter::once(0).chain(spans.iter().map(|(span, _)| u64::from(*span)));
+    column::put_runs(&mut out, starts.clone().zip(starts.skip(1)).map(|(before, after)| after - before));
+    let counts = |totals: &Totals| [totals.pass, totals.degraded, totals.fail, totals.own];
+    for part in 0..4 {
+        column::put_runs(&mut out, spans.iter().map(|(_, totals)| u64::from(counts(totals)[part])));
+    }
+    let codes: Vec<[u16; 5]> = spans.iter().filter_map(|(_, totals)| totals.latency.as_ref().map(codes)).collect();
+    for part in 0..5 {
+        let values: Vec<u16> = codes.iter().map(|code| distances(*code)[part]).collect();
+        column::put_column(&mut out, &values);
+    }
+    out
+}
+
+/// Reads the stored form of a day of 5-minute totals.
+pub(crate) fn decode_spans(bytes: &[u8], place: &Place) -> Result<DayOfSpans, Damaged> {
+    column::unseal(bytes, &place.bytes()).and_then(decode_spans_body).ok_or(Damaged)
+}
+
+fn decode_spans_body(mut bytes: &[u8]) -> Option<DayOfSpans> {
+    let bytes = &mut bytes;
+    let is_partial = take_head(bytes)?;
+    let count = usize::try_from(column::take_number(bytes)?).ok()?;
+    let steps = column::take_runs(bytes, count)?;
+    let [pass, degraded, fail, own] = [(); 4].map(|()| column::take_runs(bytes, count));
+    let (pass, degraded, fail, own) = (pass?, degraded?, fail?, own?);
+    let with_latency = (0..count).filter(|&index| pass[index] + degraded[index] > 0).count();
+    let [p50, min, mean, p95, max] = [(); 5].map(|()| column::take_column::<u16>(bytes, with_latency));
+    let (p50, min, mean, p95, max) = (p50?, min?, mean?, p95?, max?);
+    let mut latencies = (0..with_latency).map(|i| from_distances([p50[i], min[i], mean[i], p95[i], max[i]]));
+    let mut span = 0u64;
+    let mut spans = Vec::with_capacity(count);
+    for index in 0..count {
+        span += steps[index];
+        let count_of = |column: &[u64]| u32::try_from(column[index]).ok();
+        let mut totals = Totals {
+            pass: count_of(&pass)?,
+            degraded: count_of(&degraded)?,
+            fail: count_of(&fail)?,
+            own: count_of(&own)?,
+            latency: None,
+            is_partial,
+        };
+        if pass[index] + degraded[index] > 0 {
+            totals.latency = Some(from_codes(latencies.next()?));
+        }
+        spans.push((u16::try_from(span).ok()?, totals));
+    }
+    Some(spans)
+}
+
+fn head(is_partial: bool) -> u8 {
+    VERSION | if is_partial { FLAG_PARTIAL } else { 0 }
+}
+
+fn take_head(bytes: &mut &[u8]) -> Option<bool> {
+    let (&head, rest) = bytes.split_first()?;
+    *bytes = rest;
+    (head & VERSION_MASK == VERSION).then_some(head & FLAG_PARTIAL != 0)
+}
+
+/// Codes in the order median, minimum, mean, 95th percentile, maximum.
+fn codes(latency: &LatencySummary) -> [u16; 5] {
+    [latency.p50_us, latency.min_us, latency.mean_us, latency.p95_us, latency.max_us].map(latency::code)
+}
+
+fn from_codes(codes: [u16; 5]) -> LatencySummary {
+    let [p50_us, min_us, mean_us, p95_us, max_us] = codes.map(latency::latency_us);
+    LatencySummary { min_us, mean_us, p50_us, p95_us, max_us }
+}
+
+/// The mean lies between minimum and maximum, the rest is ordered; no distance is negative.
+fn distances([p50, min, mean, p95, max]: [u16; 5]) -> [u16; 5] {
+    [p50, p50 - min, mean - min, p95 - p50, max - p95]
+}
+
+fn from_distances([p50, min, mean, p95, max]: [u16; 5]) -> [u16; 5] {
+    let lowest = p50.wrapping_sub(min);
+    let high = p50.wrapping_add(p95);
+    [p50, lowest, lowest.wrapping_add(mean), high, high.wrapping_add(max)]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::keys::SeriesKey;
+    use proptest::prelude::*;
+
+    fn place() -> Place {
+        Place { at: 20_000, series: SeriesKey::new(model::id::CheckSlot(9), 1) }
+    }
+
+    fn days() -> impl Strategy<Value = Vec<Point>> {
+        let outcome = prop::sample::select(vec![Outcome::Pass, Outcome::Degraded, Outcome::Fail, Outcome::Own]);
+        prop::collection::btree_map(0..DAY_MS as u32, (outcome, any::<u32>()), 0..400).prop_map(|points| {
+            points
+                .into_iter()
+                .map(|(offset_ms, (outcome, latency_us))| Point { offset_ms, outcome, latency_us })
+                .collect()
+        })
+    }
+
+    proptest! {
+        #[test]
+        fn totals_survive_their_stored_form(points in days(), is_partial in any::<bool>()) {
+            let totals = Totals { is_partial, ..Totals::of(&points) };
+            prop_assert_eq!(decode_totals(&encode_totals(&totals, &place()), &place()), Ok(totals));
+            let spans = spans_of_day(&points, is_partial);
+            prop_assert_eq!(decode_spans(&encode_spans(&spans, is_partial, &place()), &place()), Ok(spans));
+        }
+
+        #[test]
+        fn no_bytes_break_the_readers(bytes in prop::collection::vec(any::<u8>(), 0..60)) {
+            let sealed = column::seal(bytes, &place().bytes());
+            let _ = decode_totals(&sealed, &place());
+            let _ = decode_spans(&sealed, &place());
+        }
+
+        #[test]
+        fn spans_add_up_to_the_day(points in days()) {
+            let rounds: u32 = spans_of_day(&points, false).iter().map(|(_, totals)| totals.rounds()).sum();
+            prop_assert_eq!(rounds, Totals::of(&points).rounds());
+        }
+    }
+
+    #[test]
+    fn percentiles_are_those_of_the_results() {
+        let point = |latency_us| Point { offset_ms: 0, outcome: Outcome::Pass, latency_us };
+        let points: Vec<Point> = (1..=100).map(point).collect();
+        let expected = LatencySummary { min_us: 1, mean_us: 50, p50_us: 50, p95_us: 95, max_us: 100 };
+        assert_eq!(Totals::of(&points).latency, Some(expected));
+        let failed = Point { outcome: Outcome::Fail, ..point(10_000_000) };
+        assert_eq!(Totals::of(&[failed]).latency, None);
+    }
+}

@@ -1,0 +1,43 @@
+//! Bounds on everything the store can grow by, each with its reason.
+
+use std::time::Duration;
+
+/// Results held in memory before they are written: about 2 MB, and 20 s of
+/// 100,000 checks a minute. Writing them takes some tens of milliseconds.
+pub const BUFFER_ROWS_MAX: usize = 32_768;
+/// Bytes of evidence held in memory before they are written.
+pub const BUFFER_EVIDENCE_BYTES_MAX: usize = 4 << 20;
+/// Bytes of sealed chunks or roll-ups held before they are written, so that a
+/// window of 100,000 checks becomes a handful of tables instead of hundreds.
+pub const PENDING_BYTES_MAX: usize = 4 << 20;
+
+/// Details of rounds that did not pass, kept for a check at a location in an
+/// hour: the first ones, so that each outage of a day shows how it began.
+pub const EVIDENCE_TROUBLE_PER_HOUR: usize = 6;
+/// Details of rounds that passed, kept for a check at a location in an hour.
+pub const EVIDENCE_PASSED_PER_HOUR: usize = 2;
+/// Bytes of evidence kept of one day over all checks, for the day when everything fails.
+pub const EVIDENCE_BYTES_PER_DAY_MAX: u64 = 512 << 20;
+
+/// Locations are numbered with 16 bits in keys.
+pub const LOCATIONS_MAX: usize = 1 << 16;
+/// How far ahead of maintenance's time a result may be scheduled. A prober with
+/// a wrong clock must not create keyspaces all over the future.
+pub const FUTURE_MAX: Duration = Duration::from_secs(3600);
+/// Time after a window's end until it is sealed, for results on their way.
+/// Later ones are still taken; they cost a rewrite of their chunk.
+pub const SEAL_AFTER: Duration = Duration::from_secs(600);
+
+/// Blocks of tables kept in memory. Reads come in bursts of few checks, and
+/// the operating system caches the rest.
+pub const CACHE_BYTES: u64 = 16 << 20;
+/// Open files kept; well below the usual limit of 1,024.
+pub const OPEN_FILES_MAX: usize = 256;
+/// Bytes of a block of results or roll-ups: about 60 chunks, half as many index
+/// entries as the engine's own choice gives for rows.
+pub const BLOCK_BYTES: u32 = 16 << 10;
+/// Tables of a keyspace waiting to be merged, from which writers wait for the
+/// merging to catch up. Live load never comes near; a bulk load does.
+pub const TABLES_WAITING_MAX: usize = 24;
+/// Longest such wait; after it the writer goes on, since reads stay right, only slower.
+pub const TABLES_WAIT_MAX: Duration = Duration::from_secs(2);
