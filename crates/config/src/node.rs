@@ -1,0 +1,94 @@
+//! What concerns one node only and is not replicated: where it listens, where
+//! its data is, where it stands.
+
+use model::check::HostPort;
+use model::configuration::LOCATION_DEFAULT;
+use model::id::LocationId;
+
+/// Port of page and API when nothing else is said.
+pub const LISTEN_PORT_DEFAULT: u16 = 8480;
+/// Directory of everything that is kept when nothing else is said; beside the configuration file.
+pub const DATA_DEFAULT: &str = "mainstay-data";
+
+/// Settings of one node.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NodeSettings {
+    /// Where page, API and metrics are served: addresses or names with ports; never empty.
+    pub listen: Vec<HostPort>,
+    /// Data directory as written; a relative path starts beside the configuration file.
+    pub data: String,
+    /// The location where this node stands, one of the configuration's.
+    pub location: LocationId,
+    /// The least important events that are logged.
+    pub log_level: LogLevel,
+    /// How log lines look.
+    pub log_form: LogForm,
+    /// Whether programs named by `plugin` checks and `exec` receivers are run here.
+    pub allow_plugins: bool,
+}
+
+impl Default for NodeSettings {
+    fn default() -> Self {
+        Self {
+            listen: vec![HostPort { host: "127.0.0.1".to_owned(), port: LISTEN_PORT_DEFAULT }],
+            data: DATA_DEFAULT.to_owned(),
+            location: LocationId::new(LOCATION_DEFAULT).expect("a legal constant"),
+            log_level: LogLevel::Info,
+            log_form: LogForm::Text,
+            allow_plugins: true,
+        }
+    }
+}
+
+/// Importance of logged events.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum LogLevel {
+    /// A human is needed.
+    Error,
+    /// Odd, but handled.
+    Warn,
+    /// A change an operator cares about.
+    Info,
+    /// Explains decisions.
+    Debug,
+    /// Follows the code.
+    Trace,
+}
+
+impl LogLevel {
+    pub(crate) fn of(word: &str) -> Self {
+        match word {
+            "error" => Self::Error,
+            "warn" => Self::Warn,
+            "debug" => Self::Debug,
+            "trace" => Self::Trace,
+            _ => Self::Info,
+        }
+    }
+
+    /// The name in a configuration, which is also the one that log filters take.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Error => "error",
+            Self::Warn => "warn",
+            Self::Info => "info",
+            Self::Debug => "debug",
+            Self::Trace => "trace",
+        }
+    }
+}
+
+/// How log lines look.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LogForm {
+    /// For people.
+    Text,
+    /// One JSON object a line.
+    Json,
+}
+
+impl LogForm {
+    pub(crate) fn of(word: &str) -> Self {
+        if word == "json" { Self::Json } else { Self::Text }
+    }
+}
