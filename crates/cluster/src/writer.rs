@@ -1,0 +1,226 @@
+//! The thread that owns the log's database.
+//!
+//! Jobs come through a bounded queue and are carried out in order; changes
+//! that wait together share one transaction and so one flush. **A job is
+//! answered only after its transaction is on the disk.** A full disk is waited
+//! out (first with the reserve, then without); any other error ends the log:
+//! after a failed flush nobody knows what is on the disk, so nothing is tried
+//! twice.
+
+use crate::database::{Change, Database, LogError, is_full};
+use crate::failure::{Failure, FailureSlot};
+use crate::room::Reserve;
+use crate::row::Row;
+use crate::stored::StoredLogId;
+use crate::types::TypeConfig;
+use openraft::storage::LogFlushed;
+use std::fs::File;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+use tokio::sync::{mpsc, oneshot};
+
+/// Jobs that may wait. openraft waits for each of its jobs, so few ever do;
+/// whoever finds the queue full waits.
+const QUEUE_LENGTH: usize = 64;
+/// How often a full disk is looked at while something waits to be written.
+const FULL_RETRY: Duration = Duration::from_millis(100);
+
+/// Answers a job.
+pub(crate) type Reply<T> = oneshot::Sender<Result<T, LogError>>;
+
+/// Something to be done with the log.
+pub(crate) enum Job {
+    /// Adds raft entries and tells openraft when they are durable.
+    Append(Change, LogFlushed<TypeConfig>),
+    /// Makes another change.
+    Change(Change, Reply<()>),
+    /// Remembers how far entries are committed; made durable along with the
+    /// next change, or by the next housekeeping.
+    Committed(Option<StoredLogId>),
+    /// Reads rows.
+    Read { from: u64, to: u64, bytes_max: usize, reply: Reply<Vec<Row>> },
+    /// Looks after the reserve, the write-ahead log and the commit index.
+    Housekeep,
+    /// Closes the files and ends the thread.
+    Close(Reply<()>),
+}
+
+/// The way to the thread.
+#[derive(Debug, Clone)]
+pub(crate) struct Writer {
+    jobs: mpsc::Sender<Job>,
+    is_closing: Arc<AtomicBool>,
+}
+
+impl Writer {
+    /// Starts the thread. It holds the directory's lock until the files are closed.
+    pub(crate) fn start(
+        database: Database,
+        reserve: Arc<Reserve>,
+        lock: Option<File>,
+        failure: FailureSlot,
+    ) -> std::io::Result<Self> {
+        let (jobs, queue) = mpsc::channel(QUEUE_LENGTH);
+        let is_closing = Arc::new(AtomicBool::new(false));
+        let committed = database.meta().committed;
+        let mut thread =
+            Thread { queue, reserve, failure, is_closing: Arc::clone(&is_closing), committed, next: None, lock };
+        std::thread::Builder::new().name("log".to_owned()).spawn(move || thread.run(database))?;
+        Ok(Self { jobs, is_closing })
+    }
+
+    pub(crate) async fn send(&self, job: Job) -> Result<(), LogError> {
+        self.jobs.send(job).await.map_err(|_| LogError::Closed)
+    }
+
+    /// Sends a job made with a way to answer it, and waits for the answer.
+    pub(crate) async fn ask<T>(&self, job: impl FnOnce(Reply<T>) -> Job) -> Result<T, LogError> {
+        let (reply, answer) = oneshot::channel();
+        self.send(job(reply)).await?;
+        answer.await.unwrap_or(Err(LogError::Closed))
+    }
+
+    /// Closes the files. What waits for room on a full disk is given up first.
+    pub(crate) async fn close(&self) -> Result<(), LogError> {
+        self.is_closing.store(true, Ordering::Release);
+        self.ask(Job::Close).await
+    }
+}
+
+struct Thread {
+    queue: mpsc::Receiver<Job>,
+    reserve: Arc<Reserve>,
+    failure: FailureSlot,
+    is_closing: Arc<AtomicBool>,
+    committed: Option<StoredLogId>,
+    /// A job that was taken from the queue but must wait for the ones before.
+    next: Option<Job>,
+    /// The directory's lock, held as long as the files are open.
+    lock: Option<File>,
+}
+
+impl Thread {
+    fn run(&mut self, mut database: Database) {
+        while let Some(job) = self.next.take().or_else(|| self.queue.blocking_recv()) {
+            let done = match job {
+                Job::Append(..) | Job::Change(..) => {
+                    let group = self.gather(job);
+                    self.write_group(&mut database, group)
+                }
+                Job::Committed(committed) => {
+                    self.committed = committed;
+                    Ok(())
+                }
+                Job::Read { from, to, bytes_max, reply } => {
+                    // Whoever asked may have gone.
+                    let _ = reply.send(database.read(from, to, bytes_max));
+                    Ok(())
+                }
+                Job::Housekeep => self.housekeep(&mut database),
+                Job::Close(reply) => {
+                    self.queue.close();
+                    let closed = database.close(self.committed);
+                    // Whoever is answered may open the directory at once.
+                    self.lock = None;
+                    let _ = reply.send(closed);
+                    return;
+                }
+            };
+            if let Err(error) = done {
+                self.failure.report(Failure::Log(error));
+                // Dropping the queue answers everybody who waits.
+                return;
+            }
+        }
+    }
+
+    /// Takes the changes that wait behind one into the same transaction.
+    fn gather(&mut self, first: Job) -> Vec<Job> {
+        let mut group = vec![first];
+        while let Ok(job) = self.queue.try_recv() {
+            match job {
+                Job::Append(..) | Job::Change(..) => group.push(job),
+                Job::Committed(committed) => self.committed = committed,
+                Job::Read { .. } | Job::Housekeep | Job::Close(_) => {
+                    self.next = Some(job);
+                    break;
+                }
+            }
+        }
+        group
+    }
+
+    fn write_group(&mut self, database: &mut Database, group: Vec<Job>) -> Result<(), LogError> {
+        let changes: Vec<&Change> = group
+            .iter()
+            .filter_map(|job| match job {
+                Job::Append(change, _) | Job::Change(change, _) => Some(change),
+                Job::Committed(_) | Job::Read { .. } | Job::Housekeep | Job::Close(_) => None,
+            })
+            .collect();
+        let written = self.write(database, &changes);
+        let failed = written.is_err();
+        for job in group {
+            match job {
+                Job::Append(_, flushed) if failed => {
+                    flushed.log_io_completed(Err(std::io::Error::other("the log could not be written")));
+                }
+                Job::Append(_, flushed) => flushed.log_io_completed(Ok(())),
+                Job::Change(_, reply) => {
+                    let _ = reply.send(if failed { Err(LogError::Closed) } else { Ok(()) });
+                }
+                Job::Committed(_) | Job::Read { .. } | Job::Housekeep | Job::Close(_) => {}
+            }
+        }
+        written?;
+        self.checkpoint(database)
+    }
+
+    /// Writes until it is written, however long the disk stays full.
+    fn write(&self, database: &mut Database, changes: &[&Change]) -> Result<(), LogError> {
+        loop {
+            match database.write(changes, self.committed) {
+                Ok(()) => {
+                    self.reserve.has_written();
+                    return Ok(());
+                }
+                Err(error) if is_full(&error) => self.make_room(database)?,
+                Err(error) => return database.check(Err(error), "write"),
+            }
+        }
+    }
+
+    fn make_room(&self, database: &Database) -> Result<(), LogError> {
+        if self.reserve.release() {
+            return Ok(());
+        }
+        if self.is_closing.load(Ordering::Acquire) {
+            return Err(LogError::Full { path: database.path().to_owned() });
+        }
+        self.reserve.is_exhausted();
+        std::thread::sleep(FULL_RETRY);
+        self.reserve.heal();
+        Ok(())
+    }
+
+    fn housekeep(&mut self, database: &mut Database) -> Result<(), LogError> {
+        self.reserve.heal();
+        if database.meta().committed != self.committed {
+            self.write(database, &[])?;
+        }
+        self.checkpoint(database)
+    }
+
+    /// Without room the write-ahead log just stays longer; the next write that
+    /// needs room gives the reserve up.
+    fn checkpoint(&self, database: &mut Database) -> Result<(), LogError> {
+        match database.checkpoint_if_long() {
+            Err(error) if error.is_full() => {
+                self.reserve.release();
+                Ok(())
+            }
+            done => done,
+        }
+    }
+}
