@@ -17,12 +17,23 @@
 //! check), `round` (what all kinds collect into), `net`, `stream`, `tls`,
 //! `http`, and the other kinds.
 
+mod conversation;
+mod dns;
+mod http;
+mod icmp;
 mod lines;
 mod net;
 mod plan;
+mod plugin;
+mod postgres;
+mod redis;
 mod round;
+mod secret;
+mod smtp;
+mod ssh;
 mod start_tls;
 mod stream;
+mod tcp;
 mod text;
 mod tls;
 
@@ -40,6 +51,7 @@ pub struct Prober {
     options: ProberOptions,
     net: net::Net,
     tls: tls::Policies,
+    pinger: icmp::Pinger,
 }
 
 /// What a [`Prober`] may do and what it calls itself.
@@ -205,7 +217,7 @@ impl Prober {
     /// [`ProberError`] if the system's resolver configuration cannot be used.
     pub fn new(options: ProberOptions) -> Result<Self, ProberError> {
         let net = net::Net::new(&options.name_servers)?;
-        Ok(Self { options, net, tls: tls::Policies::new() })
+        Ok(Self { options, net, tls: tls::Policies::new(), pinger: icmp::Pinger::new() })
     }
 
     /// Makes a check ready to run. Reads the certificate files it names, so a

@@ -55,6 +55,11 @@ impl Lines {
         }
     }
 
+    /// The bytes read beyond the lines taken, for a protocol that goes on in another form.
+    pub(crate) fn into_rest(self) -> Vec<u8> {
+        self.buffer
+    }
+
     /// Whether all that was read has been taken.
     pub(crate) fn is_empty(&self) -> bool {
         self.buffer.is_empty()

@@ -28,12 +28,18 @@ pub(crate) struct Round {
     pub(crate) stage: Stage,
     /// Where the time went.
     pub(crate) phases: Phases,
+    /// The time that counts as the round's, where that is not all the time it took.
+    pub(crate) latency: Option<Duration>,
     /// What can be shown. `addresses` is filled in at the end from the attempts.
     pub(crate) evidence: Evidence,
     /// Bytes of the answer seen so far, for the sentence of a timeout.
     pub(crate) received_bytes: u64,
+    /// The beginning of the answer, shown as an excerpt if the round does not pass.
+    pub(crate) kept: Vec<u8>,
     /// The name or address that is being looked up or connected to, as shown to people.
     pub(crate) target: String,
+    /// Whether what is talked to is the proxy on the way, which is ours and not the target.
+    pub(crate) is_at_proxy: bool,
     /// The address in use.
     peer: Option<SocketAddr>,
     attempts: Vec<Attempt>,
@@ -53,6 +59,10 @@ pub(crate) enum Stage {
     Answer,
     /// The rest of the answer.
     Rest,
+    /// Any sign of [`Round::target`], where nothing is connected.
+    Silent,
+    /// The end of the program in [`Round::target`].
+    Running,
     /// Something a kind has its own words for, as in "no {words} within 10 s".
     Words(&'static str),
 }
@@ -76,6 +86,12 @@ impl Trouble {
     pub(crate) fn own(sentence: impl Into<String>) -> Self {
         Self { outcome: Outcome::Own, failure: Failure { cause: Cause::Own, sentence: sentence.into() } }
     }
+
+    /// The same at the proxy on the way: it is our way out, so that it does not
+    /// work says nothing about the target.
+    pub(crate) fn at_proxy(self) -> Self {
+        Self::own(format!("the proxy cannot be used: {}", self.failure.sentence))
+    }
 }
 
 /// One address while it is tried.
@@ -95,9 +111,12 @@ impl Round {
             family,
             stage: Stage::Resolving,
             phases: Phases::default(),
+            latency: None,
             evidence: Evidence::default(),
             received_bytes: 0,
+            kept: Vec::new(),
             target: String::new(),
+            is_at_proxy: false,
             peer: None,
             attempts: Vec::new(),
             degraded: None,
@@ -116,6 +135,14 @@ impl Round {
         }
     }
 
+    /// Forgets the phases and the answer of a request whose answer was a redirect.
+    pub(crate) fn begin_again(&mut self) {
+        self.phases = Phases::default();
+        self.evidence.certificate = None;
+        self.kept.clear();
+        self.received_bytes = 0;
+    }
+
     /// Keeps the beginning of an answer, made printable.
     pub(crate) fn keep_excerpt(&mut self, bytes: &[u8]) {
         self.evidence.excerpt = Some(printable(bytes, EXCERPT_BYTES_MAX));
@@ -125,6 +152,7 @@ impl Round {
     /// unless something goes wrong.
     pub(crate) fn trying(&mut self, peer: SocketAddr) {
         self.peer = Some(peer);
+        self.target.clear();
     }
 
     /// Notes that an address is being tried; returns the number to end it with.
@@ -165,6 +193,11 @@ impl Round {
 
     /// The trouble of a round that ran out of time, worded by what it waited for.
     pub(crate) fn timed_out(&mut self) -> Trouble {
+        let trouble = self.out_of_time();
+        if self.is_at_proxy { trouble.at_proxy() } else { trouble }
+    }
+
+    fn out_of_time(&mut self) -> Trouble {
         let limit = humane_duration(self.timeout);
         for attempt in &mut self.attempts {
             if attempt.took_us.is_none() {
@@ -195,6 +228,10 @@ impl Round {
                     bytes_text(self.received_bytes)
                 ),
             ),
+            Stage::Silent => Trouble::fail(Cause::Timeout, format!("{} did not answer within {limit}", self.target)),
+            Stage::Running => {
+                Trouble::fail(Cause::Timeout, format!("the program {} did not end within {limit}", self.target))
+            }
             Stage::Words(words) => {
                 Trouble::fail(Cause::Timeout, format!("connected to {peer}, but no {words} within {limit}"))
             }
@@ -203,14 +240,19 @@ impl Round {
 
     /// Ends the round: applies the limits on its time and cuts the evidence to its limits.
     pub(crate) fn finish(mut self, ended: Result<(), Trouble>, limits: LatencyLimits) -> Measured {
-        let took = self.started.elapsed();
+        let took = self.latency.unwrap_or_else(|| self.started.elapsed());
         let (outcome, failure) = match ended {
             Err(trouble) => (trouble.outcome, Some(trouble.failure)),
             Ok(()) => self.judge_time(took, limits),
         };
         self.keep_addresses();
-        if outcome == Outcome::Pass {
-            self.evidence.excerpt = None;
+        match (outcome, &self.evidence.excerpt) {
+            (Outcome::Pass, _) => self.evidence.excerpt = None,
+            (_, None) if !self.kept.is_empty() => {
+                let kept = std::mem::take(&mut self.kept);
+                self.keep_excerpt(&kept);
+            }
+            (Outcome::Degraded | Outcome::Fail | Outcome::Own, _) => {}
         }
         cut_evidence(&mut self.evidence);
         let failure = failure

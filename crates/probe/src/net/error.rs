@@ -27,7 +27,7 @@ pub(crate) fn is_own(error: &io::Error) -> bool {
 }
 
 /// Says what an error means for people, without "os error 111".
-pub(super) fn reason(error: &io::Error) -> String {
+pub(crate) fn reason(error: &io::Error) -> String {
     let words = match error.raw_os_error() {
         Some(libc::ECONNREFUSED) => "connection refused",
         Some(libc::ECONNRESET) => "connection reset",

@@ -8,7 +8,7 @@ mod connect;
 mod error;
 mod resolve;
 
-pub(crate) use error::{io_trouble, is_own};
+pub(crate) use error::{io_trouble, is_own, reason};
 
 use crate::round::{Round, Stage, Trouble};
 use crate::{PrepareError, ProberError};
