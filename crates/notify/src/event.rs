@@ -52,21 +52,22 @@ pub(crate) fn json(attempt: &Attempt<'_>) -> Vec<u8> {
     serde_json::to_vec(&event(attempt.message, attempt.this)).expect("text and numbers always encode")
 }
 
-/// What kind of event a step is.
-pub(crate) fn kind(step: Step) -> &'static str {
-    match step {
+/// What kind of event a message is: about an incident, or about Mainstay itself.
+pub(crate) fn kind(message: &Message) -> &'static str {
+    match message.step {
         Step::Opened => "incident.opened",
         Step::Worsened => "incident.worsened",
         Step::Flapping => "incident.flapping",
-        Step::Resolved => "incident.resolved",
-        Step::Own => "mainstay.own",
+        Step::Resolved if message.incident.is_some() => "incident.resolved",
+        Step::Resolved => "mainstay.resolved",
+        Step::Own => "mainstay.opened",
         Step::Test => "mainstay.test",
     }
 }
 
 fn event(message: &Message, this: Try) -> Event<'_> {
     Event {
-        r#type: kind(message.step),
+        r#type: kind(message),
         timestamp: message.at.to_string(),
         data: Data {
             incident: message.incident.map(|id| id.0),

@@ -141,7 +141,7 @@ fn variables(attempt: &Attempt<'_>) -> Vec<(&'static str, String)> {
     };
     let text: String = text_with_note(message, this).chars().filter(|c| *c != '\0').collect();
     vec![
-        ("MAINSTAY_TYPE", event::kind(message.step).to_owned()),
+        ("MAINSTAY_TYPE", event::kind(message).to_owned()),
         ("MAINSTAY_STEP", message.step.name().to_owned()),
         ("MAINSTAY_STATUS", message.status.name().to_owned()),
         ("MAINSTAY_HEADLINE", headline(message)),

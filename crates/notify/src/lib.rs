@@ -60,11 +60,13 @@ pub struct Options {
     pub time_limit: Duration,
     /// Whether requests go through a proxy.
     pub proxy: Proxy,
+    /// Whether `exec` receivers may run their program here; others are refused.
+    pub runs_programs: bool,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { time_limit: TIME_LIMIT_DEFAULT, proxy: Proxy::FromEnvironment }
+        Self { time_limit: TIME_LIMIT_DEFAULT, proxy: Proxy::FromEnvironment, runs_programs: true }
     }
 }
 
@@ -104,6 +106,7 @@ pub struct Notifier {
     client: reqwest::Client,
     trust: mail::Trust,
     time_limit: Duration,
+    runs_programs: bool,
 }
 
 impl Notifier {
@@ -117,6 +120,7 @@ impl Notifier {
             client: http::client(options.proxy).map_err(StartError::Http)?,
             trust: mail::Trust::of_the_system().map_err(StartError::Tls)?,
             time_limit: options.time_limit,
+            runs_programs: options.runs_programs,
         })
     }
 
@@ -141,6 +145,9 @@ impl Notifier {
             Means::Ntfy { url, token } => ntfy::deliver(&self.client, url, token.as_ref(), attempt, hidden).await,
             Means::PagerDuty { routing_key, url } => {
                 pagerduty::deliver(&self.client, routing_key, url.as_deref(), attempt, hidden).await
+            }
+            Means::Exec { .. } if !self.runs_programs => {
+                Err(Setback::refused("this node runs no programs: `allow_plugins` is false in its configuration"))
             }
             Means::Exec { command } => exec::deliver(command, attempt, hidden).await,
         }

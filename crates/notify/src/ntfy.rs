@@ -49,7 +49,7 @@ pub(crate) async fn deliver(
 fn split(mut address: Url) -> Result<(Url, String), Setback> {
     let topic = address
         .path_segments()
-        .and_then(|segments| segments.filter(|segment| !segment.is_empty()).next_back().map(str::to_owned))
+        .and_then(|mut segments| segments.rfind(|segment| !segment.is_empty()).map(str::to_owned))
         .ok_or_else(|| Setback::refused("the ntfy address names no topic; write it as https://ntfy.sh/your-topic"))?;
     if let Ok(mut path) = address.path_segments_mut() {
         path.pop_if_empty().pop().push("");

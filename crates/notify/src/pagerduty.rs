@@ -2,8 +2,7 @@
 //!
 //! An incident is one alert there: its thread is the `dedup_key`, `Resolved`
 //! resolves it, every other step triggers it again with the new state. A word
-//! about Mainstay itself has its own thread, and is over when its state is up.
-//! A test triggers an alert of lowest severity and resolves it in the same
+//! about Mainstay itself has a thread of its own and goes the same way. A test triggers an alert of lowest severity and resolves it in the same
 //! attempt: it takes the whole way, and leaves nothing open.
 
 use crate::Attempt;
@@ -64,10 +63,8 @@ fn endpoint(address: &str) -> Result<Url, Setback> {
 
 fn acts(message: &Message) -> &'static [Act] {
     match message.step {
-        Step::Opened | Step::Worsened | Step::Flapping => &[Act::Trigger],
+        Step::Opened | Step::Worsened | Step::Flapping | Step::Own => &[Act::Trigger],
         Step::Resolved => &[Act::Resolve],
-        Step::Own if message.status == ServiceStatus::Up => &[Act::Resolve],
-        Step::Own => &[Act::Trigger],
         Step::Test => &[Act::Trigger, Act::Resolve],
     }
 }
@@ -85,7 +82,7 @@ fn payload(attempt: &Attempt<'_>, act: Act, routing_key: &str) -> Value {
             "severity": severity(message),
             "timestamp": message.started.to_string(),
             "component": message.service.as_ref().map(|(_, name)| name.as_str()),
-            "class": event::kind(message.step),
+            "class": event::kind(message),
             "custom_details": {
                 "text": shorten(&text_with_note(message, attempt.this), TEXT_LENGTH_MAX),
                 "status": message.status.name(),
@@ -103,13 +100,10 @@ fn payload(attempt: &Attempt<'_>, act: Act, routing_key: &str) -> Value {
     event
 }
 
-/// The thread; a test has its own key, so that it touches no incident.
+/// The thread and its begin: incidents are counted from 1 in every installation,
+/// and two of them may report to one service there.
 fn dedup_key(message: &Message) -> String {
-    let key = match message.step {
-        Step::Test => &message.key,
-        Step::Opened | Step::Worsened | Step::Flapping | Step::Resolved | Step::Own => &message.thread,
-    };
-    let key = format!("mainstay:{key}");
+    let key = format!("mainstay:{}:{}", message.thread, message.started.as_ms());
     if key.len() <= KEY_LENGTH_MAX { key } else { format!("mainstay:{}", URL_SAFE_NO_PAD.encode(Sha256::digest(&key))) }
 }
 

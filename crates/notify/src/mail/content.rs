@@ -2,7 +2,7 @@
 //! and the same as HTML.
 //!
 //! **The first mail of an incident has an id that every later one can compute**
-//! from the thread and the address, so that the answers to it find it also when
+//! from the thread, its begin and the address, so that the answers to it find it also when
 //! another process sent it, and stay together even if it never arrived. The
 //! subject is the same for all of them but for the tag in front, because some
 //! clients split a thread where the subject changes.
@@ -16,6 +16,7 @@ use lettre::message::header::{HeaderName, HeaderValue};
 use lettre::message::{Mailbox, MultiPart, SinglePart};
 use model::message::{Message, Step};
 use model::receiver::MailMeans;
+use model::time::Timestamp;
 use sha2::{Digest, Sha256};
 use std::time::{Duration, SystemTime};
 use url::Host;
@@ -84,12 +85,17 @@ impl Ids {
             Ok(host) if host.to_string().is_ascii() => host.to_string(),
             Ok(_) | Err(_) => DOMAIN_FALLBACK.to_owned(),
         };
-        // With the address, so that two people's mails differ in their ids.
-        let root = format!("<{}.{}@{domain}>", id_text(&message.thread), &digest(to)[..8]);
-        let own = format!("<{}@{domain}>", id_text(&message.key));
+        // Mailboxes drop a second mail with an id they have seen. Incidents are
+        // counted from 1 in every installation and one mail may go to several
+        // addresses, so an id also holds when it was and whom it goes to.
+        let id = |name: &str, when: Timestamp| {
+            format!("<{}.{}@{domain}>", id_text(name), &digest(&format!("{} {to}", when.as_ms()))[..12])
+        };
+        let root = id(&message.thread, message.started);
+        let own = id(&message.key, message.at);
         match message.step {
-            Step::Opened => Self { own: root, root: None },
-            Step::Worsened | Step::Flapping | Step::Resolved | Step::Own => Self { own, root: Some(root) },
+            Step::Opened | Step::Own => Self { own: root, root: None },
+            Step::Worsened | Step::Flapping | Step::Resolved => Self { own, root: Some(root) },
             Step::Test => Self { own, root: None },
         }
     }
@@ -169,6 +175,7 @@ mod tests {
     fn an_address_may_have_a_name_and_another_script_but_no_line_break() {
         assert_eq!(parse_address("recipient", "Ops <ops@acme.example>").unwrap().email.to_string(), "ops@acme.example");
         assert_eq!(parse_address("recipient", "ops@bücher.example").unwrap().email.domain(), "xn--bcher-kva.example");
+        assert_eq!(parse_address("sender", "mainstay@localhost").unwrap().email.domain(), "localhost");
         for text in ["ops@acme.example\r\nRCPT TO:<evil@acme.example>", "ops", "a@b@c", "", "\"a\r\nb\"@acme.example"] {
             assert!(parse_address("recipient", text).is_err(), "{text:?}");
         }

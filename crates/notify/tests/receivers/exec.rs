@@ -4,7 +4,7 @@ use crate::support::{FIRST, PATIENT, deliver, failure, notifier, opened, refusal
 use model::entry::Answer;
 use model::message::Message;
 use model::receiver::Means;
-use notify::Try;
+use notify::{Notifier, Options, Proxy, Try};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -49,6 +49,14 @@ async fn a_program_that_is_missing_fails() {
     let means = Means::Exec { command: vec!["/nonexistent/receiver".into()] };
     let (reason, _) = failure(deliver(&means, &opened()).await);
     assert!(reason.starts_with("could not start /nonexistent/receiver"), "{reason}");
+}
+
+#[tokio::test]
+async fn a_node_that_runs_no_programs_refuses() {
+    let options = Options { proxy: Proxy::Never, runs_programs: false, ..Options::default() };
+    let notifier = Notifier::new(options).unwrap();
+    let reason = refusal(notifier.deliver(&shell("exit 0"), &opened(), FIRST).await);
+    assert!(reason.contains("allow_plugins"), "{reason}");
 }
 
 #[tokio::test]

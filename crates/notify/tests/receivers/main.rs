@@ -2,6 +2,8 @@
 //! Dovecot, the reference library of Standard Webhooks, Apprise, programs), and
 //! servers that misbehave on purpose.
 
+#![expect(clippy::unwrap_used, reason = "a test that panics has failed, which is its purpose")]
+
 mod apprise;
 mod exec;
 mod misbehaving;

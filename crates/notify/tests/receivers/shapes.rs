@@ -79,10 +79,11 @@ async fn pagerduty_gets_one_alert_for_an_incident() {
 }
 
 #[tokio::test]
-async fn a_word_about_mainstay_is_an_alert_of_its_own_until_it_is_up() {
+async fn a_word_about_mainstay_is_an_alert_of_its_own_until_it_is_over() {
     insta::assert_snapshot!("pagerduty_own", pagerduty(&own()).await);
-    let over = Message { status: ServiceStatus::Up, ..own() };
-    assert!(pagerduty(&over).await.contains("\"event_action\": \"resolve\""));
+    let over = Message { step: Step::Resolved, status: ServiceStatus::Up, ..own() };
+    let sent = pagerduty(&over).await;
+    assert!(sent.contains("\"event_action\": \"resolve\"") && sent.contains("\"mainstay.resolved\""), "{sent}");
 }
 
 #[tokio::test]

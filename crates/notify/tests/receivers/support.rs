@@ -22,13 +22,13 @@ pub(crate) async fn deliver(means: &Means, message: &Message) -> Answer {
 
 /// A notifier that never uses a proxy: receivers here are on this machine.
 pub(crate) fn notifier(time_limit: Duration) -> Notifier {
-    Notifier::new(Options { time_limit, proxy: Proxy::Never }).expect("a notifier")
+    Notifier::new(Options { time_limit, proxy: Proxy::Never, ..Options::default() }).expect("a notifier")
 }
 
 /// The first message of an incident.
 pub(crate) fn opened() -> Message {
     Message {
-        key: "incident-42:ops:opened".into(),
+        key: "incident-42-ops-opened".into(),
         thread: "incident-42".into(),
         incident: Some(IncidentId(42)),
         step: Step::Opened,
@@ -47,7 +47,7 @@ pub(crate) fn opened() -> Message {
 /// The last message of the same incident.
 pub(crate) fn resolved() -> Message {
     Message {
-        key: "incident-42:ops:resolved".into(),
+        key: "incident-42-ops-resolved".into(),
         step: Step::Resolved,
         status: ServiceStatus::Up,
         title: "Website works again".into(),
@@ -60,12 +60,12 @@ pub(crate) fn resolved() -> Message {
 /// A word about Mainstay itself.
 pub(crate) fn own() -> Message {
     Message {
-        key: "receiver-ops:boss:began".into(),
-        thread: "receiver-ops".into(),
+        key: "own-3-boss-begins".into(),
+        thread: "own-3".into(),
         incident: None,
         step: Step::Own,
         service: None,
-        status: ServiceStatus::Down,
+        status: ServiceStatus::Degraded,
         title: "Receiver ops cannot be reached".into(),
         text: "Three messages wait for it.".into(),
         ..opened()
@@ -75,7 +75,7 @@ pub(crate) fn own() -> Message {
 /// A test somebody asked for.
 pub(crate) fn test_message() -> Message {
     Message {
-        key: "test-7:ops".into(),
+        key: "test-7-ops".into(),
         thread: "test-7".into(),
         incident: None,
         step: Step::Test,
