@@ -38,6 +38,8 @@ pub(crate) struct Round {
     pub(crate) kept: Vec<u8>,
     /// The name or address that is being looked up or connected to, as shown to people.
     pub(crate) target: String,
+    /// Whether our name servers are known to answer at all.
+    pub(crate) name_servers_answer: bool,
     /// Whether what is talked to is the proxy on the way, which is ours and not the target.
     pub(crate) is_at_proxy: bool,
     /// The address in use.
@@ -116,6 +118,7 @@ impl Round {
             received_bytes: 0,
             kept: Vec::new(),
             target: String::new(),
+            name_servers_answer: false,
             is_at_proxy: false,
             peer: None,
             attempts: Vec::new(),
@@ -207,9 +210,7 @@ impl Round {
         }
         let peer = self.peer_text();
         match self.stage {
-            Stage::Resolving => {
-                Trouble::fail(Cause::Resolve, format!("the name {} was not resolved within {limit}", self.target))
-            }
+            Stage::Resolving => self.not_resolved(self.timeout),
             Stage::Connecting => {
                 let target = if self.target.is_empty() { &peer } else { &self.target };
                 Trouble::fail(Cause::ConnectTimeout, format!("no connection to {target} within {limit}"))
@@ -236,6 +237,16 @@ impl Round {
                 Trouble::fail(Cause::Timeout, format!("connected to {peer}, but no {words} within {limit}"))
             }
         }
+    }
+
+    /// The trouble of a name about which nothing was said for so long. Our own
+    /// if the name servers said nothing about the root either.
+    pub(crate) fn not_resolved(&self, waited: Duration) -> Trouble {
+        let (name, waited) = (&self.target, humane_duration(waited));
+        if self.name_servers_answer {
+            return Trouble::fail(Cause::Resolve, format!("the name {name} was not resolved within {waited}"));
+        }
+        Trouble::own(format!("no name server of ours answered within {waited}, neither for {name} nor for the root"))
     }
 
     /// Ends the round: applies the limits on its time and cuts the evidence to its limits.
@@ -296,18 +307,17 @@ impl Round {
 /// replaced, line breaks and tabs stay, and the result is at most `limit` bytes.
 pub(crate) fn printable(bytes: &[u8], limit: usize) -> String {
     let beginning = &bytes[..bytes.len().min(limit)];
-    let is_cut = bytes.len() > limit;
     let mut out = String::with_capacity(beginning.len());
-    for chunk in beginning.utf8_chunks() {
+    let mut chunks = beginning.utf8_chunks().peekable();
+    while let Some(chunk) = chunks.next() {
         out.extend(chunk.valid().chars().filter(|c| *c != '\r').map(|c| match c {
             '\n' | '\t' => c,
             c if c.is_control() => '.',
             c => c,
         }));
         // A character that the cut itself broke is no fault of the answer.
-        if !chunk.invalid().is_empty() && !is_cut {
-            out.push('.');
-        } else if !chunk.invalid().is_empty() && out.len() + 4 < limit {
+        let broken_by_cut = bytes.len() > limit && chunks.peek().is_none();
+        if !chunk.invalid().is_empty() && !broken_by_cut {
             out.push('.');
         }
     }

@@ -326,3 +326,115 @@ fn broken_in_head(error: &io::Error, buffer: &[u8], round: &mut Round) -> Troubl
     }
     io_trouble(error, &round.peer_text(), "waiting for the answer")
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use model::check::Family;
+    use model::limits::BODY_BYTES_MAX;
+    use proptest::prelude::*;
+    use std::collections::VecDeque;
+    use std::pin::Pin;
+    use std::task::{Context, Poll};
+    use std::time::Duration;
+    use tokio::io::ReadBuf;
+
+    /// What a server sends, in pieces, and then the end.
+    struct Pieces(VecDeque<Vec<u8>>);
+
+    impl Pieces {
+        fn cut(bytes: &[u8], cuts: &[usize]) -> Self {
+            let mut pieces = VecDeque::new();
+            let mut rest = bytes;
+            for cut in cuts {
+                let (piece, after) = rest.split_at((*cut).min(rest.len()));
+                pieces.push_back(piece.to_vec());
+                rest = after;
+            }
+            pieces.push_back(rest.to_vec());
+            pieces.retain(|piece| !piece.is_empty());
+            Self(pieces)
+        }
+    }
+
+    impl AsyncRead for Pieces {
+        fn poll_read(mut self: Pin<&mut Self>, _: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+            if let Some(piece) = self.0.front_mut() {
+                let length = piece.len().min(buffer.remaining());
+                buffer.put_slice(&piece.drain(..length).collect::<Vec<_>>());
+                if piece.is_empty() {
+                    self.0.pop_front();
+                }
+            }
+            Poll::Ready(Ok(()))
+        }
+    }
+
+    /// What is made of an answer: status, body and whether it was complete, or the trouble.
+    type Made = Result<(u16, Vec<u8>, bool), Trouble>;
+
+    fn make(mut pieces: Pieces, is_head: bool, keep: Keep) -> Made {
+        let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
+        runtime.block_on(async {
+            let mut round = Round::new(Duration::from_secs(10), Family::Any);
+            let mut answer = read_head(&mut pieces, is_head, Instant::now(), &mut round).await?;
+            let complete = answer.read_body(&mut pieces, keep, &mut round).await?;
+            Ok((answer.head.status, round.kept, complete))
+        })
+    }
+
+    const ALL: Keep = Keep { kept: BODY_BYTES_MAX, read: BODY_BYTES_MAX };
+
+    fn answers() -> impl Strategy<Value = Vec<u8>> {
+        let interim = prop_oneof![Just(""), Just("HTTP/1.1 100 Continue\r\n\r\n")];
+        let framing = prop_oneof![
+            Just("Content-Length: 20\r\n"),
+            Just("Content-Length: 3\r\n"),
+            Just("Transfer-Encoding: chunked\r\n"),
+            Just("Transfer-Encoding: chunked\r\nContent-Length: 3\r\n"),
+            Just("Content-Length: x\r\n"),
+            Just("")
+        ];
+        let body =
+            prop_oneof!["[a-z]{0,40}", "(5\r\n[a-z]{5}\r\n){0,4}0\r\n\r\n", "[0-9a-f]{0,3}\r\n[a-f0-9\r\n]{0,30}"];
+        let line = prop_oneof![Just("HTTP/1.1 200 OK\r\n"), Just("HTTP/1.0 404\r\n"), Just("HTTP/2 200\r\n")];
+        (interim, line, framing, "(X-[a-z]{1,5}: [a-z ]{0,9}\r?\n){0,4}", body).prop_map(
+            |(interim, line, framing, headers, body)| {
+                format!("{interim}{line}{framing}{headers}\r\n{body}").into_bytes()
+            },
+        )
+    }
+
+    /// A cut answer can be refused for what is wrong with its beginning alone,
+    /// and the sentence shows the beginning; everything else must be equal.
+    fn comparable(made: Made) -> Result<(u16, Vec<u8>, bool), Cause> {
+        made.map_err(|trouble| trouble.failure.cause)
+    }
+
+    proptest! {
+        #[test]
+        fn any_split_of_the_bytes_gives_the_same_result(
+            bytes in answers(),
+            cuts in prop::collection::vec(1usize..12, 0..60),
+            is_head: bool,
+        ) {
+            let whole = comparable(make(Pieces::cut(&bytes, &[]), is_head, ALL));
+            let split = comparable(make(Pieces::cut(&bytes, &cuts), is_head, ALL));
+            prop_assert_eq!(whole, split);
+        }
+
+        #[test]
+        fn no_bytes_panic_or_exceed_the_limits(
+            bytes in prop::collection::vec(any::<u8>(), 0..300),
+            begins: bool,
+            kept in 0usize..50,
+            read in 0usize..50,
+        ) {
+            let mut answer = if begins { b"HTTP/1.1 200 OK\r\n".to_vec() } else { Vec::new() };
+            answer.extend(bytes);
+            if let Ok((_, body, _)) = make(Pieces::cut(&answer, &[7, 3]), false, Keep { kept, read }) {
+                prop_assert!(body.len() <= kept);
+            }
+        }
+    }
+}

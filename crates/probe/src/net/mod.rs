@@ -13,6 +13,7 @@ pub(crate) use error::{io_trouble, is_own, reason};
 use crate::round::{Round, Stage, Trouble};
 use crate::{PrepareError, ProberError};
 use model::check::HostPort;
+use resolve::Unresolved;
 use std::fmt;
 use std::net::{IpAddr, Ipv6Addr, SocketAddr, SocketAddrV6};
 use tokio::net::TcpStream;
@@ -116,13 +117,38 @@ impl Net {
             }
             Host::Local => Ok(resolve::local(family, target.port)),
             Host::Name(name) => {
-                round.stage = Stage::Resolving;
-                round.target = name.to_string();
-                let asked = std::time::Instant::now();
-                let found = self.resolver.addresses(name, family).await;
-                round.phases.resolve_us = Some(crate::whole_us(asked.elapsed()));
-                round.target = target.to_string();
-                Ok(found?.into_iter().map(|address| SocketAddr::new(address, target.port)).collect())
+                let found = Box::pin(self.look_up(name, round)).await?;
+                Ok(found.into_iter().map(|address| SocketAddr::new(address, target.port)).collect())
+            }
+        }
+    }
+
+    /// Looks a name up. When that is slow, the name servers are also asked for
+    /// the root, so that their silence can be told from that of the servers of
+    /// this one name: the former is our own trouble.
+    async fn look_up(&self, name: &str, round: &mut Round) -> Result<Vec<IpAddr>, Trouble> {
+        round.stage = Stage::Resolving;
+        round.target = name.to_owned();
+        let asked = std::time::Instant::now();
+        let mut lookup = std::pin::pin!(self.resolver.addresses(name, round.family));
+        let slow_after = round.deadline().saturating_duration_since(asked) / 3;
+        let found = match tokio::time::timeout(slow_after, &mut lookup).await {
+            Ok(found) => found,
+            Err(_) => tokio::select! {
+                found = &mut lookup => found,
+                answered = self.resolver.is_answered() => {
+                    round.name_servers_answer = answered;
+                    lookup.await
+                }
+            },
+        };
+        round.phases.resolve_us = Some(crate::whole_us(asked.elapsed()));
+        match found {
+            Ok(found) => Ok(found),
+            Err(Unresolved::Said(trouble)) => Err(trouble),
+            Err(Unresolved::Silence) => {
+                round.name_servers_answer = round.name_servers_answer || self.resolver.is_answered().await;
+                Err(round.not_resolved(asked.elapsed()))
             }
         }
     }

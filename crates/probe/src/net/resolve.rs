@@ -13,7 +13,6 @@ use hickory_resolver::{Hosts, TokioResolver, lookup::Lookup};
 use model::check::Family;
 use model::observation::Cause;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
-use std::sync::Arc;
 use std::time::Duration;
 
 /// How long IPv6 addresses are waited for once IPv4 ones are there; RFC 8305
@@ -56,9 +55,9 @@ impl Resolver {
 
     /// The addresses of a name in the order they should be tried: the families
     /// in turn, IPv6 first, as RFC 8305 section 4 has it. Never empty.
-    pub(super) async fn addresses(&self, name: &str, family: Family) -> Result<Vec<IpAddr>, Trouble> {
-        let parsed =
-            Name::from_utf8(name).map_err(|_| Trouble::own(format!("{name:?} is not a name that can be looked up")))?;
+    pub(super) async fn addresses(&self, name: &str, family: Family) -> Result<Vec<IpAddr>, Unresolved> {
+        let parsed = Name::from_utf8(name)
+            .map_err(|_| Unresolved::Said(Trouble::own(format!("{name:?} is not a name that can be looked up"))))?;
         if let Some(listed) = self.listed(&parsed, family) {
             return Ok(listed);
         }
@@ -72,6 +71,15 @@ impl Resolver {
             return Ok(found);
         }
         Err(worst(name, family, v6.and_then(Result::err), v4.and_then(Result::err)))
+    }
+
+    /// Whether the name servers say anything at all. They are asked for the
+    /// root, which each of them knows without asking anybody else.
+    pub(super) async fn is_answered(&self) -> bool {
+        match self.ask(&Name::root(), RecordType::NS).await {
+            Ok(_) | Err(NetError::Dns(_)) => true,
+            Err(_) => false,
+        }
     }
 
     /// What the hosts file says. A name it knows in one family is not asked
@@ -121,6 +129,14 @@ impl Resolver {
 }
 
 type Answer = Result<Lookup, NetError>;
+
+/// Why a name has no addresses for us.
+pub(super) enum Unresolved {
+    /// For a reason that was given.
+    Said(Trouble),
+    /// Because no name server said anything.
+    Silence,
+}
 
 /// The addresses of `localhost`, without asking anybody.
 pub(super) fn local(family: Family, port: u16) -> Vec<SocketAddr> {
@@ -186,51 +202,58 @@ fn interleave(v6: Vec<IpAddr>, v4: Vec<IpAddr>) -> Vec<IpAddr> {
     }
 }
 
-/// The trouble of a name without addresses, from the two answers. What the name
-/// servers said counts before what we could not ask.
-fn worst(name: &str, family: Family, v6: Option<NetError>, v4: Option<NetError>) -> Trouble {
-    let errors = [v4.as_ref(), v6.as_ref()];
-    let mut own = None;
-    let mut empty = false;
-    for error in errors.into_iter().flatten() {
-        match explain(name, error) {
-            Explained::Nothing => empty = true,
-            Explained::Trouble(trouble) if trouble.outcome == model::observation::Outcome::Own => own = Some(trouble),
-            Explained::Trouble(trouble) => return trouble,
-        }
-    }
-    match own {
-        Some(trouble) if !empty => trouble,
-        _ => Trouble::fail(
+/// Why a name has no addresses, from the two answers. What the name servers
+/// said about it counts before what they did not say, and that before what we
+/// could not ask.
+fn worst(name: &str, family: Family, v6: Option<NetError>, v4: Option<NetError>) -> Unresolved {
+    let mut explained: Vec<_> = [v4, v6].into_iter().flatten().map(|error| explain(name, &error)).collect();
+    explained.sort_by_key(|explained| match explained {
+        Explained::Said(_) => 0,
+        Explained::Empty => 1,
+        Explained::Silence => 2,
+        Explained::Own(_) => 3,
+    });
+    match explained.into_iter().next() {
+        Some(Explained::Said(trouble) | Explained::Own(trouble)) => Unresolved::Said(trouble),
+        Some(Explained::Silence) => Unresolved::Silence,
+        Some(Explained::Empty) | None => Unresolved::Said(Trouble::fail(
             Cause::NameNotFound,
             format!("the name {name} exists, but it does not have {}", family_name(family)),
-        ),
+        )),
     }
 }
 
+/// What one answer means.
 enum Explained {
+    /// Something against the name.
+    Said(Trouble),
     /// The name exists and has no such record.
-    Nothing,
-    Trouble(Trouble),
+    Empty,
+    /// Nothing came.
+    Silence,
+    /// We could not even ask.
+    Own(Trouble),
 }
 
 fn explain(name: &str, error: &NetError) -> Explained {
-    let trouble = match error {
+    match error {
         NetError::Dns(DnsError::NoRecordsFound(NoRecords { response_code, .. })) => match response_code {
-            ResponseCode::NoError => return Explained::Nothing,
-            ResponseCode::NXDomain => {
-                Trouble::fail(Cause::NameNotFound, format!("the name {name} does not exist (NXDOMAIN)"))
-            }
-            code => answered(name, *code),
+            ResponseCode::NoError => Explained::Empty,
+            ResponseCode::NXDomain => Explained::Said(Trouble::fail(
+                Cause::NameNotFound,
+                format!("the name {name} does not exist (NXDOMAIN)"),
+            )),
+            code => Explained::Said(answered(name, *code)),
         },
-        NetError::Dns(DnsError::ResponseCode(code)) => answered(name, *code),
-        NetError::Timeout => Trouble::fail(Cause::Resolve, format!("no name server answered for {name} in time")),
+        NetError::Dns(DnsError::ResponseCode(code)) => Explained::Said(answered(name, *code)),
+        NetError::Timeout => Explained::Silence,
         NetError::NoConnections | NetError::Io(_) => {
-            Trouble::own(format!("no name server could be reached to look up {name}: {error}"))
+            Explained::Own(Trouble::own(format!("no name server could be reached to look up {name}: {error}")))
         }
-        other => Trouble::fail(Cause::Resolve, format!("the name {name} could not be resolved: {other}")),
-    };
-    Explained::Trouble(trouble)
+        other => {
+            Explained::Said(Trouble::fail(Cause::Resolve, format!("the name {name} could not be resolved: {other}")))
+        }
+    }
 }
 
 fn answered(name: &str, code: ResponseCode) -> Trouble {
@@ -243,9 +266,3 @@ fn answered(name: &str, code: ResponseCode) -> Trouble {
     };
     Trouble::fail(Cause::Resolve, format!("the name servers answered {mnemonic} for {name}"))
 }
-
-/// Shares one resolver between tasks of the library.
-const _: fn() = || {
-    fn shared<T: Send + Sync>() {}
-    shared::<Arc<Resolver>>();
-};

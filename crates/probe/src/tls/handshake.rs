@@ -147,6 +147,10 @@ fn certificate_trouble(client: &TlsClient, refusal: &CertificateError, shown: Op
             };
             Trouble::fail(Cause::CertificateUntrusted, sentence)
         }
+        CertificateError::BadSignature => {
+            let sentence = format!("certificate of {name} is not signed by the authority it names");
+            Trouble::fail(Cause::CertificateUntrusted, sentence)
+        }
         CertificateError::Revoked => {
             Trouble::fail(Cause::CertificateUntrusted, format!("certificate of {name} was revoked"))
         }

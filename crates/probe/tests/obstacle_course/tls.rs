@@ -39,10 +39,10 @@ struct Identity {
 }
 
 impl Authority {
-    fn new() -> Self {
+    fn new(name: &str) -> Self {
         let mut params = CertificateParams::default();
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-        params.distinguished_name.push(DnType::CommonName, "Test authority");
+        params.distinguished_name.push(DnType::CommonName, name);
         let key = KeyPair::generate().expect("a key");
         let issuer = CertifiedIssuer::self_signed(params, key).expect("an authority");
         let directory = tempfile::tempdir().expect("a directory");
@@ -155,8 +155,9 @@ fn days(days: i64) -> i64 {
 
 #[tokio::test]
 async fn a_certificate_is_told_by_what_is_wrong_with_it() {
-    let authority = Authority::new();
-    let stranger = Authority::new();
+    let authority = Authority::new("Test authority");
+    let stranger = Authority::new("Stranger");
+    let impostor = Authority::new("Test authority");
     let other: &[&str] = &["other.test", "www.other.test"];
     let fail = |cause, sentence| (Outcome::Fail, Some(cause), sentence);
     for (name, identity, expected) in [
@@ -181,8 +182,13 @@ async fn a_certificate_is_told_by_what_is_wrong_with_it() {
             stranger.issue(&[NAME], days(-1), days(60)),
             fail(
                 Cause::CertificateUntrusted,
-                "certificate of good.test leads to no authority we trust (its issuer is \"*CN=Test authority*\")",
+                "certificate of good.test leads to no authority we trust (its issuer is \"*CN=Stranger*\")",
             ),
+        ),
+        (
+            "somebody who calls himself an authority we know",
+            impostor.issue(&[NAME], days(-1), days(60)),
+            fail(Cause::CertificateUntrusted, "certificate of good.test is not signed by the authority it names"),
         ),
         (
             "expires soon",
@@ -201,7 +207,8 @@ async fn a_certificate_is_told_by_what_is_wrong_with_it() {
         let expected_names: &[&str] = if name == "another name" { other } else { &[NAME] };
         assert_eq!(shown.names, expected_names, "{name}");
         assert_eq!(shown.fingerprint.len(), 64);
-        assert!(shown.issuer.contains("CN=Test authority"), "{}", shown.issuer);
+        let issuer = if name.contains("nobody") { "CN=Stranger" } else { "CN=Test authority" };
+        assert!(shown.issuer.contains(issuer), "{}", shown.issuer);
         assert!(measured.detail.phases.tls_us.is_some(), "{name}");
     }
 }
@@ -216,7 +223,7 @@ async fn a_certificate_that_signed_itself_is_trusted_only_when_it_is_listed() {
     let identity = Identity::of(certificate.der(), certificate.pem(), &key);
     let address = serve(&identity).await;
 
-    let stranger = Authority::new();
+    let stranger = Authority::new("Stranger");
     let measured = round(&prober(), &tls(address, stranger.trust())).await;
     assert_eq!(measured.detail.failure.map(|failure| failure.cause), Some(Cause::CertificateUntrusted));
 
@@ -230,7 +237,7 @@ async fn a_certificate_that_signed_itself_is_trusted_only_when_it_is_listed() {
 
 #[tokio::test]
 async fn without_verification_only_the_expiry_is_judged() {
-    let stranger = Authority::new();
+    let stranger = Authority::new("Stranger");
     let blind = Trust { verify: false, ..Trust::default() };
     let unlimited = Trust { days_left: 0, ..blind.clone() };
     let fresh = serve(&stranger.issue(&["other.test"], days(-1), days(60))).await;
@@ -245,7 +252,7 @@ async fn without_verification_only_the_expiry_is_judged() {
 
 #[tokio::test]
 async fn a_remembered_chain_still_needs_its_key_and_its_name() {
-    let authority = Authority::new();
+    let authority = Authority::new("Test authority");
     let prober = prober();
     let good = authority.issue(&[NAME], days(-1), days(60));
     let address = serve(&good).await;
@@ -262,7 +269,7 @@ async fn a_remembered_chain_still_needs_its_key_and_its_name() {
     let measured = round(&prober, &tls(address, elsewhere)).await;
     assert_eq!(measured.detail.failure.map(|failure| failure.cause), Some(Cause::CertificateName));
 
-    let stranger = Authority::new();
+    let stranger = Authority::new("Stranger");
     let distrustful = Trust { ca_file: Some(stranger.file()), ..authority.trust() };
     let measured = round(&prober, &tls(address, distrustful)).await;
     assert_eq!(measured.detail.failure.map(|failure| failure.cause), Some(Cause::CertificateUntrusted));
@@ -298,7 +305,7 @@ async fn a_server_that_does_not_speak_tls_is_told_apart() {
 
 #[tokio::test]
 async fn a_page_over_tls_passes_and_shows_its_phases() {
-    let authority = Authority::new();
+    let authority = Authority::new("Test authority");
     let address = serve(&authority.issue(&[NAME, "127.0.0.1"], days(-1), days(60))).await;
     let mut request = get(format!("https://{address}/"));
     request.trust = Trust { ca_file: Some(authority.file()), ..Trust::default() };
@@ -315,7 +322,7 @@ async fn a_page_over_tls_passes_and_shows_its_phases() {
 
 #[tokio::test]
 async fn a_server_that_wants_a_client_certificate_gets_it() {
-    let authority = Authority::new();
+    let authority = Authority::new("Test authority");
     let identity = authority.issue(&["127.0.0.1"], days(-1), days(60));
     let client = authority.issue(&["client.test"], days(-1), days(60)).write(&authority.directory, "client");
     let mut roots = RootCertStore::empty();
@@ -339,7 +346,7 @@ async fn a_server_that_wants_a_client_certificate_gets_it() {
 
 #[tokio::test]
 async fn a_tunnel_through_a_proxy_carries_tls() {
-    let authority = Authority::new();
+    let authority = Authority::new("Test authority");
     let server = serve(&authority.issue(&[NAME], days(-1), days(60))).await;
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
     let proxy = listener.local_addr().expect("it is bound");
@@ -361,7 +368,7 @@ async fn a_tunnel_through_a_proxy_carries_tls() {
 
 #[tokio::test]
 async fn tls_starts_in_the_words_of_the_protocol() {
-    let authority = Authority::new();
+    let authority = Authority::new("Test authority");
     let identity = authority.issue(&[NAME], days(-1), days(60));
     for (protocol, script) in [
         (
@@ -386,7 +393,7 @@ async fn tls_starts_in_the_words_of_the_protocol() {
 
 #[tokio::test]
 async fn a_server_that_will_not_start_tls_is_told_by_its_words() {
-    let authority = Authority::new();
+    let authority = Authority::new("Test authority");
     for (protocol, script, cause, sentence) in [
         (
             StartTls::Smtp,
