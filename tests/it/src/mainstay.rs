@@ -184,14 +184,15 @@ impl Mainstay {
 
     fn spawn(&self) -> Process {
         let mut command = self.base_command();
-        command.arg("serve").arg("--config").arg(self.configuration()).arg("--data").arg(self.data());
-        command.arg("--listen").arg(self.address.to_string());
+        command.arg("serve").arg("--data").arg(self.data()).arg("--listen").arg(self.address.to_string());
         Process::start(&mut command, &self.log_file())
     }
 
     fn base_command(&self) -> Command {
         let mut command = Command::new(binary());
-        command.current_dir(self.directory.path()).env_remove("RUST_LOG");
+        command.current_dir(self.directory.path()).env_remove("MAINSTAY_LOG");
+        // How commands find this server, without repeating it in each.
+        command.env("MAINSTAY_CONFIG", self.configuration()).env("MAINSTAY_SOCKET", self.data().join("mainstay.sock"));
         command.envs(self.variables.iter().map(|(name, value)| (name, value)));
         command
     }

@@ -1,11 +1,25 @@
-//! Rules for Markdown: every link to a file leads to one.
+//! Rules for Markdown: every link to a file leads to one, and the map of the
+//! house stays a map.
 
 use crate::report::Report;
 use crate::workspace::TextFile;
 use std::path::Path;
 
-/// Follows the relative links of one page.
+/// The map that everybody reads first.
+const MAP: &str = "ARCHITECTURE.md";
+/// A longer map is not read.
+const MAP_LINES_MAX: usize = 300;
+
+/// Applies all rules to one page.
 pub(super) fn inspect(root: &Path, file: &TextFile, report: &mut Report) {
+    let lines = file.text.lines().count();
+    if file.path == MAP && lines > MAP_LINES_MAX {
+        report.mistake(&file.path, MAP_LINES_MAX, format!("{lines} lines, at most {MAP_LINES_MAX}"));
+    }
+    links_lead_somewhere(root, file, report);
+}
+
+fn links_lead_somewhere(root: &Path, file: &TextFile, report: &mut Report) {
     let directory = Path::new(&file.path).parent().expect("a file has a directory");
     let mut is_code = false;
     for (number, line) in file.lines() {
@@ -31,6 +45,14 @@ fn links(line: &str) -> impl Iterator<Item = &str> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_map_that_became_a_book_is_a_mistake() {
+        let file = TextFile { path: MAP.to_owned(), text: "\n".repeat(MAP_LINES_MAX + 1) };
+        let mut report = Report::default();
+        inspect(Path::new("."), &file, &mut report);
+        assert_eq!(report.mistakes, ["ARCHITECTURE.md:300: 301 lines, at most 300"]);
+    }
 
     #[test]
     fn a_link_that_leads_nowhere_is_a_mistake() {
