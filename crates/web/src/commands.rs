@@ -1,0 +1,185 @@
+//! What the web room asks of the rest of the house: commands, heartbeats, and
+//! reads of what the state does not hold.
+//!
+//! The front door implements [`Commands`]; this room's tests have a second
+//! implementation. Every write is answered only after it is committed and
+//! applied here, so that people read their own writes.
+
+use control::CommandOutcome;
+use model::entry::Command;
+use model::id::{CheckId, CheckSlot, LocationId};
+use model::observation::{Detail, Outcome};
+use model::time::Timestamp;
+use std::future::Future;
+use std::pin::Pin;
+use std::time::Duration;
+
+/// An answer under way.
+pub type Pending<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
+
+/// The rest of the house as the web room sees it.
+pub trait Commands: Send + Sync + 'static {
+    /// Commits a command and answers after it is applied.
+    fn command(&self, command: Command) -> Pending<'_, Result<CommandOutcome, CommandError>>;
+
+    /// Commits a heartbeat and answers after it is applied.
+    fn heartbeat(&self, heartbeat: Heartbeat) -> Pending<'_, Result<(), HeartbeatError>>;
+
+    /// Reads stored results, oldest first, at most `limit`.
+    fn results(&self, range: ResultRange) -> Pending<'_, Result<Vec<StoredResult>, HistoryError>>;
+
+    /// Reads roll-ups, oldest first, all locations together.
+    fn rollups(&self, range: RollupRange) -> Pending<'_, Result<Vec<StoredRollup>, HistoryError>>;
+
+    /// Reads the newest result of a check that did not pass; `None` if none is stored.
+    fn last_failure(&self, check: CheckId) -> Pending<'_, Result<Option<StoredResult>, HistoryError>>;
+
+    /// How this node is. Called often and from async code: must not block.
+    fn status(&self) -> NodeStatus;
+}
+
+/// Why a command was not carried out. A refusal is not an error but an outcome.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum CommandError {
+    /// The log takes nothing at the moment: no leader, a full disk, a shutdown.
+    #[error("the command was not committed: {because}")]
+    NotCommitted {
+        /// Why, with what happens next.
+        because: String,
+    },
+    /// It may or may not have been committed; sending it again with the same key is safe.
+    #[error("it is not known whether the command was committed")]
+    Unknown,
+}
+
+/// A sign of life.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Heartbeat {
+    /// The check whose token was presented.
+    pub check: CheckId,
+    /// Its slot.
+    pub slot: CheckSlot,
+    /// What it reports: `Pass` or `Fail`.
+    pub outcome: Outcome,
+    /// A sentence about a failure, at most [`model::limits::FAILURE_TEXT_LENGTH_MAX`] characters, printable.
+    pub sentence: Option<String>,
+    /// The beginning of what was sent along, at most [`model::limits::EXCERPT_BYTES_MAX`] bytes, printable.
+    pub excerpt: Option<String>,
+    /// How long the work took, if that was said or a start was announced.
+    pub took: Option<Duration>,
+}
+
+/// Why a heartbeat was not taken.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum HeartbeatError {
+    /// The check is gone since the token was looked up.
+    #[error("there is no such heartbeat")]
+    Gone,
+    /// The log takes nothing at the moment.
+    #[error("the heartbeat was not committed: {because}")]
+    NotCommitted {
+        /// Why.
+        because: String,
+    },
+}
+
+/// Which results to read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ResultRange {
+    /// Of which check.
+    pub check: CheckId,
+    /// Scheduled at this instant or later.
+    pub from: Timestamp,
+    /// Scheduled before this instant.
+    pub to: Timestamp,
+    /// At most so many, the oldest ones.
+    pub limit: usize,
+}
+
+/// Which roll-ups to read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RollupRange {
+    /// Of which check.
+    pub check: CheckId,
+    /// Spans that begin at this instant or later.
+    pub from: Timestamp,
+    /// Spans that begin before this instant.
+    pub to: Timestamp,
+    /// How long the spans are.
+    pub step: RollupStep,
+}
+
+/// How long the span of a roll-up is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RollupStep {
+    /// Five minutes.
+    FiveMinutes,
+    /// One UTC day.
+    Day,
+}
+
+/// One stored result.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StoredResult {
+    /// Where it was made.
+    pub location: LocationId,
+    /// When the round was due.
+    pub scheduled: Timestamp,
+    /// How it ended.
+    pub outcome: Outcome,
+    /// Time of the whole round, in microseconds.
+    pub latency_us: u32,
+    /// More about it, where that was kept.
+    pub detail: Option<Box<Detail>>,
+}
+
+/// What the results of a span come to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct StoredRollup {
+    /// Start of the span.
+    pub from: Timestamp,
+    /// End of the span, not part of it.
+    pub to: Timestamp,
+    /// Rounds that passed.
+    pub pass: u32,
+    /// Rounds that worked with a limit reached.
+    pub degraded: u32,
+    /// Rounds that failed.
+    pub fail: u32,
+    /// Rounds in which we could not look.
+    pub own: u32,
+    /// Latency of the rounds that worked, in microseconds: shortest, mean, median, 95th percentile, longest.
+    pub latency_us: Option<[u32; 5]>,
+}
+
+/// Why history could not be read.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum HistoryError {
+    /// The store refused or is damaged.
+    #[error("the history could not be read: {because}")]
+    Unreadable {
+        /// Why.
+        because: String,
+    },
+}
+
+/// How this node is.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct NodeStatus {
+    /// The last entry applied on this node.
+    pub applied_index: u64,
+    /// Name of the leader, if one is known.
+    pub leader: Option<String>,
+    /// Whether the log takes entries; the reason if not.
+    pub log_refuses: Option<String>,
+    /// Size of the log on disk.
+    pub log_bytes: u64,
+    /// Size of the history on disk.
+    pub history_bytes: u64,
+    /// Free space on the disk of the data directory.
+    pub disk_free_bytes: u64,
+    /// Whether the disk is so full that results are no longer kept.
+    pub is_tight: bool,
+    /// How long the process has been running.
+    pub uptime: Duration,
+}

@@ -1,0 +1,45 @@
+//! Whether this node does its work.
+
+use crate::api;
+use crate::commands::NodeStatus;
+use control::State;
+use model::time::humane_duration;
+use std::time::Duration;
+
+/// Ready is a node that knows a leader, has applied a state that is the
+/// present, and whose log takes entries. What needs an operator but leaves
+/// the node working is listed and does not make it unready: a load balancer
+/// that took it away would make matters worse.
+pub(crate) fn readiness(
+    state: Option<&State>,
+    age: Option<Duration>,
+    node: &NodeStatus,
+    stale_after: Duration,
+) -> api::Readiness {
+    let mut reasons = Vec::new();
+    if node.leader.is_none() {
+        reasons.push("no leader is known".to_owned());
+    }
+    if let Some(because) = &node.log_refuses {
+        reasons.push(format!("the log takes no entries: {because}"));
+    }
+    match age {
+        None => reasons.push("no state has been applied yet".to_owned()),
+        Some(age) if age > stale_after => {
+            reasons.push(format!("no entry has been applied for {}", humane_duration(age)));
+        }
+        Some(_) => {}
+    }
+    let attention = state.map(attention).unwrap_or_default();
+    api::Readiness { is_ready: reasons.is_empty(), reasons, attention }
+}
+
+fn attention(state: &State) -> Vec<String> {
+    let conditions =
+        state.conditions().iter().map(|(kind, (since, facts))| format!("{} since {since}: {facts}", kind.name()));
+    let receivers = state.receivers().iter().filter(|(_, health)| health.failures > 0).map(|(id, health)| {
+        let because = health.because.as_deref().unwrap_or("no reason given");
+        format!("receiver {id} cannot be reached ({} attempts failed): {because}", health.failures)
+    });
+    conditions.chain(receivers).collect()
+}

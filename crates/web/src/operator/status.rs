@@ -1,0 +1,99 @@
+//! Everything at a glance.
+
+use super::incidents::{incident, maintenance};
+use super::services::service;
+use super::text;
+use crate::api;
+use crate::commands::NodeStatus;
+use control::State;
+use model::verdict::{ServiceStatus, Verdict};
+
+/// Services and incidents given in full; more do not fit a terminal.
+const SHOWN_MAX: usize = 100;
+
+pub(crate) fn status(state: &State, node: &NodeStatus, is_stale: bool, version: &str) -> api::Status {
+    let public = state.services().filter(|(service, _)| service.is_public).map(|(_, known)| known.status());
+    let overall = public.max().unwrap_or_default();
+    let attention = state.services().filter(|(_, known)| known.status() != ServiceStatus::Up).take(SHOWN_MAX);
+    let open = state.incidents().rev().filter(|one| one.is_open()).take(SHOWN_MAX);
+    let conditions = state.conditions().iter().map(|(kind, (since, facts))| api::Condition {
+        kind: kind.name().to_owned(),
+        since: text(*since),
+        text: facts.clone(),
+    });
+    api::Status {
+        page: state.configuration().page.name.clone(),
+        now: text(state.now()),
+        is_stale,
+        overall: overall.name().to_owned(),
+        services: service_counts(state),
+        checks: check_counts(state),
+        attention: attention.map(|(one, known)| service(state, one, known)).collect(),
+        incidents: open.map(|one| incident(one)).collect(),
+        maintenance: maintenance(state),
+        conditions: conditions.collect(),
+        receivers: receivers(state),
+        deliveries_open: state.deliveries().filter(|one| !one.state.is_finished()).count() as u64,
+        node: api::Node {
+            version: version.to_owned(),
+            uptime_seconds: node.uptime.as_secs(),
+            applied_index: node.applied_index.max(state.applied_index()),
+            leader: node.leader.clone(),
+            log_refuses: node.log_refuses.clone(),
+            log_bytes: node.log_bytes,
+            history_bytes: node.history_bytes,
+            disk_free_bytes: node.disk_free_bytes,
+            is_tight: node.is_tight,
+            configuration: state.digest().to_owned(),
+        },
+    }
+}
+
+fn service_counts(state: &State) -> api::Counts {
+    let mut counts = api::Counts::default();
+    for (_, known) in state.services() {
+        *match known.status() {
+            ServiceStatus::Up => &mut counts.up,
+            ServiceStatus::Unknown => &mut counts.unknown,
+            ServiceStatus::Maintenance => &mut counts.maintenance,
+            ServiceStatus::Degraded => &mut counts.degraded,
+            ServiceStatus::Down => &mut counts.down,
+        } += 1;
+    }
+    counts
+}
+
+fn check_counts(state: &State) -> api::Counts {
+    let mut counts = api::Counts::default();
+    for known in state.slots().filter_map(|slot| state.check(slot)) {
+        *match known.verdict {
+            Verdict::Up => &mut counts.up,
+            Verdict::Unknown => &mut counts.unknown,
+            Verdict::Degraded => &mut counts.degraded,
+            Verdict::Down => &mut counts.down,
+        } += 1;
+    }
+    counts
+}
+
+fn receivers(state: &State) -> Vec<api::Receiver> {
+    let mut receivers: Vec<api::Receiver> = state
+        .configuration()
+        .receivers
+        .iter()
+        .map(|receiver| {
+            let health = state.receivers().get(&receiver.id);
+            api::Receiver {
+                id: receiver.id.to_string(),
+                means: receiver.means.name().to_owned(),
+                is_reachable: health.map(|health| health.failures == 0),
+                failures: health.map_or(0, |health| health.failures),
+                failing_since: health.and_then(|health| health.failing_since).map(text),
+                delivered: health.and_then(|health| health.delivered).map(text),
+                because: health.and_then(|health| health.because.clone()),
+            }
+        })
+        .collect();
+    receivers.sort_by(|one, other| one.id.cmp(&other.id));
+    receivers
+}
