@@ -1,13 +1,14 @@
 //! The rules of the style guide that a program can check.
 //!
 //! One file per subject: [`rust`] for sources, [`manifests`], [`texts`] for
-//! every text file, [`documents`] for Markdown, [`error_pages`]. Each rule has
+//! every text file, [`documents`] for Markdown, [`licences`], [`error_pages`]. Each rule has
 //! a test that shows what it refuses; one more test applies them all to the
 //! workspace. **A rule that needs an exception is a wrong rule**: change it
 //! here rather than listing files.
 
 mod documents;
 mod error_pages;
+mod licences;
 mod manifests;
 mod rust;
 mod texts;
@@ -41,6 +42,7 @@ fn inspect(root: &Path) -> Result<Report> {
         }
     }
     manifests::inspect(&files, &mut report)?;
+    licences::inspect(root, &mut report)?;
     error_pages::inspect(&files, &mut report);
     Ok(report)
 }
