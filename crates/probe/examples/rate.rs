@@ -2,12 +2,13 @@
 //!
 //! `cargo run --release -p probe --example rate -- URL [SECONDS [IN_FLIGHT [CA_FILE]]]`
 //!
-//! Runs HTTP checks of one URL on one thread, each over a new connection, with
+//! Runs HTTP checks of one URL on one thread, each over a new connection, or
+//! echoes to the host of an `icmp://HOST`, with
 //! so many in flight at once (64 unless said otherwise), and prints the rate and
 //! the CPU time of this process for each check. Pin it to a core, and the server
 //! to another, before comparing.
 
-use model::check::{Check, CheckKind, Family, HttpCheck, HttpExpect, LatencyLimits, Trust};
+use model::check::{Check, CheckKind, Family, HttpCheck, HttpExpect, IcmpCheck, LatencyLimits, Trust};
 use model::id::{CheckId, LocationId};
 use model::observation::Outcome;
 use probe::{Prepared, Prober, ProberOptions};
@@ -89,6 +90,9 @@ async fn repeat(prober: Arc<Prober>, prepared: Arc<Prepared>, until: Instant) ->
 }
 
 fn check(url: String, ca_file: Option<String>) -> Check {
+    if let Some(host) = url.strip_prefix("icmp://") {
+        return check_of(CheckKind::Icmp(IcmpCheck { host: host.to_owned(), count: 1 }));
+    }
     let trust = Trust { ca_file, days_left: 0, ..Trust::default() };
     let http = HttpCheck {
         url,
@@ -103,9 +107,13 @@ fn check(url: String, ca_file: Option<String>) -> Check {
         expect: HttpExpect::default(),
         close_by_reset: std::env::var_os("CLOSE_BY_RESET").is_some(),
     };
+    check_of(CheckKind::Http(Box::new(http)))
+}
+
+fn check_of(kind: CheckKind) -> Check {
     Check {
         id: CheckId::new("rate").expect("a valid id"),
-        kind: CheckKind::Http(Box::new(http)),
+        kind,
         every: Duration::from_secs(60),
         timeout: Duration::from_secs(10),
         retry: Duration::from_secs(5),

@@ -51,11 +51,31 @@ async fn a_wrong_ssh_banner_fails() {
 }
 
 #[tokio::test]
-async fn a_server_that_is_not_ssh_fails_with_what_it_said() {
-    let Some(server) = redis::start(&[]) else { return };
+async fn an_ssh_server_that_is_full_says_so_instead_of_a_banner() {
+    let Some(server) = sshd::start_with(&["ed25519"], "MaxStartups 1:100:1") else { return };
+    // The connection that saw the server start may hold the only place a little longer.
+    let held = loop {
+        let mut stream = TcpStream::connect(("127.0.0.1", server.port)).await.unwrap();
+        if stream.read_u8().await.is_ok_and(|first| first == b'S') {
+            break stream;
+        }
+    };
     let measured = ssh(server.port, None, None).await;
-    let sentence = assert_failed(&measured, Cause::ClosedEarly);
-    assert!(sentence.contains("gave no banner, it said \"-ERR"), "{sentence}");
+    assert_eq!(measured.outcome, Outcome::Fail);
+    let sentence = measured.detail.failure.unwrap().sentence;
+    assert!(sentence.ends_with("gave no banner, it said \"Exceeded MaxStartups\""), "{sentence}");
+    drop(held);
+}
+
+#[tokio::test]
+async fn a_server_that_is_not_ssh_fails_with_what_it_said_as_evidence() {
+    let Some(server) = redis::start(&[]) else { return };
+    let kind = CheckKind::Ssh(Box::new(SshCheck { target: local(server.port), banner: None, host_key: None }));
+    let prober = Prober::new(ProberOptions::default()).unwrap();
+    let measured = probe_with(&prober, check(kind, Duration::from_secs(1))).await;
+    assert!(assert_failed(&measured, Cause::Timeout).ends_with("but no SSH banner within 1 s"));
+    let excerpt = measured.detail.evidence.excerpt.unwrap();
+    assert!(excerpt.contains("< -ERR unknown command"), "{excerpt}");
 }
 
 // Redis.
@@ -160,7 +180,7 @@ async fn a_postgres_server_that_is_full_or_not_ready_takes_no_connections() {
     let mut held = Vec::new();
     for _ in 0..2 {
         let mut stream = TcpStream::connect(("127.0.0.1", server.port)).await.unwrap();
-        stream.write_all(b"\0\0\0\x0f\0\x03\0\0user\0x\0\0").await.unwrap();
+        stream.write_all(b"\0\0\0\x10\0\x03\0\0user\0x\0\0").await.unwrap();
         assert_eq!(stream.read_u8().await.unwrap(), b'R', "the server asks for a login");
         held.push(stream);
     }
@@ -351,7 +371,7 @@ async fn a_name_that_is_gone_and_a_wrong_record_say_so() {
     );
     assert_eq!(
         sentence(probe(dns(server.port, "mail.example.test", RecordType::A, &["192.0.2.9"])).await),
-        "127.0.0.1 answered \"192.0.2.3\" for A of mail.example.test, expected \"192.0.2.9\""
+        "127.0.0.1 did not answer \"192.0.2.9\" for A of mail.example.test, but \"192.0.2.3\""
     );
     let CheckKind::Dns(gone) = dns(server.port, "gone.example.test", RecordType::A, &[]) else { unreachable!() };
     let expected = DnsCheck { response_code: "NXDOMAIN".into(), ..*gone };
@@ -366,7 +386,9 @@ async fn an_answer_too_long_for_udp_is_fetched_over_tcp() {
     assert_passed(&probe(CheckKind::Dns(Box::new(DnsCheck { tests, ..*long.clone() }))).await);
     let tests = vec![TextTest::Contains("040".into())];
     let measured = probe(CheckKind::Dns(Box::new(DnsCheck { tests, ..*long }))).await;
-    assert!(assert_failed(&measured, Cause::Answer).contains("does not contain \"040\""));
+    let sentence = assert_failed(&measured, Cause::Answer);
+    let end = "none of 40 TXT records of long.example.test passes: the first does not contain \"040\"";
+    assert!(sentence.ends_with(end), "{sentence}");
 }
 
 #[tokio::test]

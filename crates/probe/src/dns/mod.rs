@@ -239,17 +239,22 @@ impl DnsPlan {
         }
         let found: Vec<String> = answer.records.iter().map(|text| canonical(self.record_type, text)).collect();
         if let Some(missing) = self.answers.iter().find(|text| !found.contains(&canonical(self.record_type, text))) {
-            let shown = shown(&answer.records);
-            return fail(format!(
-                "{server} answered {shown} for {record_type} of {name}, expected {}",
-                quoted(missing)
-            ));
+            // What is missing comes first: a long answer would push it out of the sentence.
+            let (missing, shown) = (quoted(missing), shown(&answer.records));
+            return fail(format!("{server} did not answer {missing} for {record_type} of {name}, but {shown}"));
         }
         for test in &self.tests {
             let complaints: Vec<String> = answer.records.iter().filter_map(|text| test.complaint(text)).collect();
-            if let (Some(complaint), true) = (complaints.first(), complaints.len() == answer.records.len()) {
-                let shown = shown(&answer.records);
-                return fail(format!("the answer {shown} of {server} for {record_type} of {name} {complaint}"));
+            let count = answer.records.len();
+            match complaints.as_slice() {
+                [only] if count == 1 => {
+                    return fail(format!("the {record_type} record of {name} at {server} {only}"));
+                }
+                [first, ..] if complaints.len() == count => {
+                    let records = format!("none of {count} {record_type} records of {name} passes");
+                    return fail(format!("{server}: {records}: the first {first}"));
+                }
+                _ => {}
             }
         }
         Ok(())

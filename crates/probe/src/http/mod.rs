@@ -41,7 +41,8 @@ pub(crate) struct HttpPlan {
     draft: Draft,
     first: Hop,
     proxy: Option<Box<Proxy>>,
-    trust: Box<Trust>,
+    /// `None` for the default, which most checks have.
+    trust: Option<Box<Trust>>,
     expect: Expectations,
     redirects: u8,
     close_by_reset: bool,
@@ -62,7 +63,7 @@ impl HttpPlan {
             draft,
             first,
             proxy,
-            trust: Box::new(check.trust.clone()),
+            trust: (check.trust != Trust::default()).then(|| Box::new(check.trust.clone())),
             expect: Expectations::compile(&check.expect)?,
             redirects: check.redirects,
             close_by_reset: check.close_by_reset,
@@ -101,11 +102,10 @@ impl HttpPlan {
             leg = leg.next(status, &location)?;
             round.evidence.redirects.push(leg.url.to_string());
             round.begin_again();
-            let trust = if leg.same_host {
-                self.trust.as_ref().clone()
-            } else {
-                Trust { server_name: None, ..self.trust.as_ref().clone() }
-            };
+            let mut trust = self.trust.as_deref().cloned().unwrap_or_default();
+            if !leg.same_host {
+                trust.server_name = None;
+            }
             let hop = Hop::to(prober, &leg.url, self.proxy.as_deref(), &trust)
                 .map_err(|error| redirect::cannot_follow(&leg.url, &error))?;
             let authorization = if leg.draft.has_secrets { self.draft.authorization()? } else { None };

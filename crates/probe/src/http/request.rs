@@ -19,13 +19,13 @@ pub(super) struct Draft {
     /// Whether the credentials of the check go along.
     pub(super) has_secrets: bool,
     headers: Box<[(Box<str>, Box<str>)]>,
-    credentials: Credentials,
+    /// Boxed, as most checks have none.
+    credentials: Option<Box<Credentials>>,
     body: Option<Box<str>>,
 }
 
 #[derive(Clone)]
 enum Credentials {
-    None,
     /// The value of the header, known when the check was prepared.
     Known(Box<str>),
     /// A user whose password is in a file that is read in every round.
@@ -97,9 +97,9 @@ impl Draft {
         let credentials = Credentials::of(check)?;
         Ok(Self {
             method: check.method.as_str().into(),
-            has_secrets: !matches!(credentials, Credentials::None),
+            has_secrets: credentials.is_some(),
             headers: check.headers.iter().map(header).collect(),
-            credentials,
+            credentials: credentials.map(Box::new),
             body: check.body.as_deref().map(Into::into),
         })
     }
@@ -112,10 +112,10 @@ impl Draft {
     /// The value of the Authorization header; the outer `None` if it has to be
     /// read in every round.
     pub(super) fn known_authorization(&self) -> Option<Option<&str>> {
-        match &self.credentials {
-            Credentials::None => Some(None),
-            Credentials::Known(value) => Some(Some(value)),
-            Credentials::Basic(..) | Credentials::Bearer(_) => None,
+        match self.credentials.as_deref() {
+            None => Some(None),
+            Some(Credentials::Known(value)) => Some(Some(value)),
+            Some(Credentials::Basic(..) | Credentials::Bearer(_)) => None,
         }
     }
 
@@ -124,18 +124,18 @@ impl Draft {
     /// # Errors
     /// `Own` if the file cannot be read or holds what cannot be sent.
     pub(super) fn authorization(&self) -> Result<Option<String>, Trouble> {
-        Ok(match &self.credentials {
-            Credentials::None => None,
-            Credentials::Known(value) => Some(value.to_string()),
-            Credentials::Basic(user, password) => Some(basic(user, &reveal(password)?)),
-            Credentials::Bearer(token) => Some(format!("Bearer {}", sendable(reveal(token)?)?)),
+        Ok(match self.credentials.as_deref() {
+            None => None,
+            Some(Credentials::Known(value)) => Some(value.to_string()),
+            Some(Credentials::Basic(user, password)) => Some(basic(user, &reveal(password)?)),
+            Some(Credentials::Bearer(token)) => Some(format!("Bearer {}", sendable(reveal(token)?)?)),
         })
     }
 
     /// Drops what another host must not see.
     pub(super) fn drop_secrets(&mut self) {
         self.has_secrets = false;
-        self.credentials = Credentials::None;
+        self.credentials = None;
         let secret = |name: &str| {
             ["authorization", "cookie", "proxy-authorization"].iter().any(|other| name.eq_ignore_ascii_case(other))
         };
@@ -193,17 +193,19 @@ impl Draft {
 }
 
 impl Credentials {
-    fn of(check: &HttpCheck) -> Result<Self, PrepareError> {
+    fn of(check: &HttpCheck) -> Result<Option<Self>, PrepareError> {
         let known = |value: String| match is_value(&value) {
-            true => Ok(Self::Known(value.into())),
+            true => Ok(Some(Self::Known(value.into()))),
             false => Err(PrepareError::Header { name: "Authorization".to_owned() }),
         };
         match (&check.basic_auth, &check.bearer) {
             (Some((user, Secret::Inline(password))), _) => known(basic(user, password)),
-            (Some((user, password @ Secret::File(_))), _) => Ok(Self::Basic(user.as_str().into(), password.clone())),
+            (Some((user, password @ Secret::File(_))), _) => {
+                Ok(Some(Self::Basic(user.as_str().into(), password.clone())))
+            }
             (None, Some(Secret::Inline(token))) => known(format!("Bearer {token}")),
-            (None, Some(token @ Secret::File(_))) => Ok(Self::Bearer(token.clone())),
-            (None, None) => Ok(Self::None),
+            (None, Some(token @ Secret::File(_))) => Ok(Some(Self::Bearer(token.clone()))),
+            (None, None) => Ok(None),
         }
     }
 }

@@ -7,6 +7,7 @@
 mod connect;
 mod error;
 mod resolve;
+mod system;
 
 pub(crate) use error::{io_trouble, is_own, reason};
 

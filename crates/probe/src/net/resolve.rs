@@ -3,9 +3,9 @@
 //! Nothing is remembered between rounds: a check that looks at a name measures
 //! the name servers each time, and a changed address is seen at once.
 
+use super::system::System;
 use crate::ProberError;
 use crate::round::Trouble;
-use hickory_resolver::config::{ConnectionConfig, NameServerConfig, ResolveHosts, ResolverConfig, ResolverOpts};
 use hickory_resolver::net::{DnsError, NetError, NoRecords};
 use hickory_resolver::proto::op::{Query, ResponseCode};
 use hickory_resolver::proto::rr::{Name, RData, RecordType};
@@ -21,36 +21,15 @@ const IPV6_GRACE: Duration = Duration::from_millis(50);
 /// How long IPv4 addresses are waited for once IPv6 ones are there. Longer,
 /// because a name whose IPv6 is dead is only reachable through them.
 const IPV4_GRACE: Duration = Duration::from_secs(2);
-/// Queries that may be under way to one name server; the library's 32 would
-/// make checks wait for each other.
-const ACTIVE_QUERIES_MAX: usize = 4096;
-
 /// The resolver of a prober.
 pub(super) struct Resolver {
-    dns: TokioResolver,
-    hosts: Hosts,
+    system: System,
 }
 
 impl Resolver {
     /// With the given name servers, or else the system's, and the system's hosts file.
     pub(super) fn new(name_servers: &[SocketAddr]) -> Result<Self, ProberError> {
-        let wrong = |error: NetError| ProberError::Resolver(Box::new(error));
-        let (config, mut options) = if name_servers.is_empty() {
-            hickory_resolver::system_conf::read_system_conf().map_err(wrong)?
-        } else {
-            (given(name_servers), ResolverOpts::default())
-        };
-        options.cache_size = 0;
-        options.use_hosts_file = ResolveHosts::Never;
-        options.max_active_requests = ACTIVE_QUERIES_MAX;
-        options.os_port_selection = true;
-        let dns = TokioResolver::builder_with_config(config, Default::default())
-            .with_options(options)
-            .build()
-            .map_err(wrong)?;
-        // A machine without a hosts file is unusual, not broken.
-        let hosts = Hosts::from_system().unwrap_or_default();
-        Ok(Self { dns, hosts })
+        Ok(Self { system: System::new(name_servers)? })
     }
 
     /// The addresses of a name in the order they should be tried: the families
@@ -58,13 +37,14 @@ impl Resolver {
     pub(super) async fn addresses(&self, name: &str, family: Family) -> Result<Vec<IpAddr>, Unresolved> {
         let parsed = Name::from_utf8(name)
             .map_err(|_| Unresolved::Said(Trouble::own(format!("{name:?} is not a name that can be looked up"))))?;
-        if let Some(listed) = self.listed(&parsed, family) {
+        let known = self.system.known();
+        if let Some(listed) = listed(&known.hosts, &parsed, family) {
             return Ok(listed);
         }
         let (v6, v4) = match family {
-            Family::V4 => (None, Some(self.ask(&parsed, RecordType::A).await)),
-            Family::V6 => (Some(self.ask(&parsed, RecordType::AAAA).await), None),
-            Family::Any => self.ask_both(&parsed).await,
+            Family::V4 => (None, Some(known.dns.lookup(parsed, RecordType::A).await)),
+            Family::V6 => (Some(known.dns.lookup(parsed, RecordType::AAAA).await), None),
+            Family::Any => ask_both(&known.dns, &parsed).await,
         };
         let found = interleave(addresses_of(v6.as_ref()), addresses_of(v4.as_ref()));
         if !found.is_empty() {
@@ -76,54 +56,48 @@ impl Resolver {
     /// Whether the name servers say anything at all. They are asked for the
     /// root, which each of them knows without asking anybody else.
     pub(super) async fn is_answered(&self) -> bool {
-        match self.ask(&Name::root(), RecordType::NS).await {
+        match self.system.known().dns.lookup(Name::root(), RecordType::NS).await {
             Ok(_) | Err(NetError::Dns(_)) => true,
             Err(_) => false,
         }
     }
+}
 
-    /// What the hosts file says. A name it knows in one family is not asked
-    /// about in the other, as with the C library.
-    fn listed(&self, name: &Name, family: Family) -> Option<Vec<IpAddr>> {
-        let of = |record_type| {
-            let mut fqdn = name.clone();
-            fqdn.set_fqdn(true);
-            self.hosts.lookup_static_host(&Query::query(fqdn, record_type))
-        };
-        let (v6, v4) = (of(RecordType::AAAA), of(RecordType::A));
-        if v6.is_none() && v4.is_none() {
-            return None;
+/// What the hosts file says. A name it knows in one family is not asked about
+/// in the other, as with the C library.
+fn listed(hosts: &Hosts, name: &Name, family: Family) -> Option<Vec<IpAddr>> {
+    let mut fqdn = name.clone();
+    fqdn.set_fqdn(true);
+    let of = |record_type| hosts.lookup_static_host(&Query::query(fqdn.clone(), record_type));
+    let (v6, v4) = (of(RecordType::AAAA), of(RecordType::A));
+    if v6.is_none() && v4.is_none() {
+        return None;
+    }
+    let mut found = interleave(v6.iter().flat_map(records).collect(), v4.iter().flat_map(records).collect());
+    found.retain(|address| fits(family, *address));
+    (!found.is_empty()).then_some(found)
+}
+
+/// Asks for both families at once, and once one is there waits only a little
+/// for the other.
+async fn ask_both(dns: &TokioResolver, name: &Name) -> (Option<Answer>, Option<Answer>) {
+    let v6 = dns.lookup(name.clone(), RecordType::AAAA);
+    let v4 = dns.lookup(name.clone(), RecordType::A);
+    tokio::pin!(v6, v4);
+    tokio::select! {
+        first = &mut v6 => {
+            let rest = match &first {
+                Ok(_) => tokio::time::timeout(IPV4_GRACE, v4).await.ok(),
+                Err(_) => Some(v4.await),
+            };
+            (Some(first), rest)
         }
-        let mut found = interleave(v6.iter().flat_map(records).collect(), v4.iter().flat_map(records).collect());
-        found.retain(|address| fits(family, *address));
-        (!found.is_empty()).then_some(found)
-    }
-
-    async fn ask(&self, name: &Name, record_type: RecordType) -> Result<Lookup, NetError> {
-        self.dns.lookup(name.clone(), record_type).await
-    }
-
-    /// Asks for both families at once, and once one is there waits only a
-    /// little for the other.
-    async fn ask_both(&self, name: &Name) -> (Option<Answer>, Option<Answer>) {
-        let v6 = self.ask(name, RecordType::AAAA);
-        let v4 = self.ask(name, RecordType::A);
-        tokio::pin!(v6, v4);
-        tokio::select! {
-            first = &mut v6 => {
-                let rest = match &first {
-                    Ok(_) => tokio::time::timeout(IPV4_GRACE, v4).await.ok(),
-                    Err(_) => Some(v4.await),
-                };
-                (Some(first), rest)
-            }
-            first = &mut v4 => {
-                let rest = match &first {
-                    Ok(_) => tokio::time::timeout(IPV6_GRACE, v6).await.ok(),
-                    Err(_) => Some(v6.await),
-                };
-                (rest, Some(first))
-            }
+        first = &mut v4 => {
+            let rest = match &first {
+                Ok(_) => tokio::time::timeout(IPV6_GRACE, v6).await.ok(),
+                Err(_) => Some(v6.await),
+            };
+            (rest, Some(first))
         }
     }
 }
@@ -163,17 +137,6 @@ pub(super) fn family_name(family: Family) -> &'static str {
         Family::V4 => "an IPv4 address",
         Family::V6 => "an IPv6 address",
     }
-}
-
-fn given(name_servers: &[SocketAddr]) -> ResolverConfig {
-    let server = |address: &SocketAddr| {
-        let connections = [ConnectionConfig::udp(), ConnectionConfig::tcp()].map(|mut connection| {
-            connection.port = address.port();
-            connection
-        });
-        NameServerConfig::new(address.ip(), true, connections.into())
-    };
-    ResolverConfig::from_name_servers(name_servers.iter().map(server).collect())
 }
 
 fn addresses_of(answer: Option<&Answer>) -> Vec<IpAddr> {

@@ -16,7 +16,7 @@ use crate::stream::Stream;
 use crate::text::Test;
 use crate::tls::{Alpn, TlsClient, handshake};
 use crate::{PrepareError, Prober, whole_us};
-use futures_util::TryStreamExt;
+use futures_util::{FutureExt, TryStreamExt};
 use limited::{LimitReached, Limited};
 use message::{Greeting, SSL_REQUEST, startup, take};
 use model::check::PostgresCheck;
@@ -29,7 +29,8 @@ use std::time::{Duration, Instant};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio_postgres::config::SslMode;
-use tokio_postgres::{Client, NoTls, SimpleQueryMessage};
+use tokio_postgres::tls::NoTlsStream;
+use tokio_postgres::{Client, Connection, NoTls, SimpleQueryMessage};
 
 /// Who asks when the check names nobody. The server sees this name only in a
 /// refused login, which counts as an answer.
@@ -192,36 +193,34 @@ impl PostgresPlan {
         let sent = Instant::now();
         let limited = Limited::new(stream, BODY_BYTES_MAX);
         let connected = config.connect_raw(limited, NoTls).await;
-        let (client, mut connection) = connected.map_err(|error| self.trouble(&error, round))?;
+        let (client, connection) = connected.map_err(|error| self.trouble(&error, round))?;
         round.phases.first_byte_us = Some(whole_us(sent.elapsed()));
         round.evidence.status = Some("logged in".to_owned());
+        let mut open = Some(connection);
         let answered = match &self.query {
             None => Ok(()),
             Some(query) => {
                 round.stage = Stage::Words("answer to the query");
                 let asked = Instant::now();
-                let first = {
-                    let asking = first_value(&client, query);
-                    tokio::pin!(asking);
-                    tokio::select! {
-                        biased;
-                        answer = &mut asking => answer,
-                        // The connection ended under the query; the query says how.
-                        _ = &mut connection => asking.await,
-                    }
-                };
+                let first = first_value_over(&client, query, &mut open).await;
                 round.phases.transfer_us = Some(whole_us(asked.elapsed()));
                 first.map_err(|error| self.trouble(&error, round)).and_then(|first| self.judge(round, first))
             }
         };
         drop(client);
-        let _ = tokio::time::timeout(GOODBYE, connection).await;
+        if let Some(connection) = open {
+            let _ = tokio::time::timeout(GOODBYE, connection).await;
+        }
         answered
     }
 
     fn judge(&self, round: &mut Round, first: First) -> Result<(), Trouble> {
         let fail = |sentence| Err(Trouble::fail(Cause::Answer, sentence));
         match first {
+            First::Closed => {
+                let sentence = format!("{} closed the connection under the query", self.name);
+                Err(Trouble::fail(Cause::ClosedEarly, sentence))
+            }
             First::NoRow => fail(format!("the query returned no row from {}", self.name)),
             First::Null if self.test.is_none() => Ok(()),
             First::Null => fail(format!("the query returned NULL from {}", self.name)),
@@ -270,9 +269,35 @@ impl PostgresPlan {
 
 /// The first column of the first row.
 enum First {
+    /// The server closed the connection instead of answering.
+    Closed,
     NoRow,
     Null,
     Value(String),
+}
+
+/// Runs a query while driving the connection, which is taken away when it ends.
+async fn first_value_over(
+    client: &Client,
+    query: &str,
+    open: &mut Option<Connection<Limited, NoTlsStream>>,
+) -> Result<First, tokio_postgres::Error> {
+    let Some(connection) = open else { return Ok(First::Closed) };
+    let asking = first_value(client, query);
+    tokio::pin!(asking);
+    let ended = tokio::select! {
+        biased;
+        answer = &mut asking => return answer,
+        ended = connection => ended,
+    };
+    *open = None;
+    // The server's own words, if it sent any, say more than how the connection ended.
+    match (asking.now_or_never(), ended) {
+        (Some(Ok(first)), _) => Ok(first),
+        (Some(Err(error)), _) if error.as_db_error().is_some() => Err(error),
+        (Some(Err(_)) | None, Err(error)) | (Some(Err(error)), Ok(())) => Err(error),
+        (None, Ok(())) => Ok(First::Closed),
+    }
 }
 
 /// Runs a query to its end and keeps the first value. The end is waited for,

@@ -5,17 +5,17 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 /// Paths of PEM files.
-pub struct Certificates {
+pub(crate) struct Certificates {
     /// The authority's certificate.
-    pub authority: PathBuf,
+    pub(crate) authority: PathBuf,
     /// The server's certificate.
-    pub chain: PathBuf,
+    pub(crate) chain: PathBuf,
     /// The server's key.
-    pub key: PathBuf,
+    pub(crate) key: PathBuf,
 }
 
 /// Writes an authority and a certificate for `name` and 127.0.0.1 into a directory.
-pub fn create(directory: &Path, name: &str) -> Certificates {
+pub(crate) fn create(directory: &Path, name: &str) -> Certificates {
     let authority_key = KeyPair::generate().unwrap();
     let mut authority = CertificateParams::new(Vec::new()).unwrap();
     authority.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);

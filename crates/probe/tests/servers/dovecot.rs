@@ -7,19 +7,19 @@ use std::process::Command;
 use tempfile::TempDir;
 
 /// A running server.
-pub struct Dovecot {
+pub(crate) struct Dovecot {
     /// The IMAP port with STARTTLS.
-    pub imap: u16,
+    pub(crate) imap: u16,
     /// The POP3 port with STLS.
-    pub pop3: u16,
+    pub(crate) pop3: u16,
     /// What it shows under TLS.
-    pub certificates: Certificates,
+    pub(crate) certificates: Certificates,
     _directory: TempDir,
     _daemon: Daemon,
 }
 
 /// Starts a server that knows the user `test` with the password `test`.
-pub fn start() -> Option<Dovecot> {
+pub(crate) fn start() -> Option<Dovecot> {
     let dovecot = program("/usr/sbin/dovecot")?;
     program("/usr/lib/dovecot/imap-login")?;
     program("/usr/lib/dovecot/pop3-login")?;

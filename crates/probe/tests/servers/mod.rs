@@ -5,15 +5,13 @@
 //! the environment variable `CI` set it fails instead, so that nothing is
 //! skipped where it counts.
 
-#![expect(dead_code, reason = "every test binary uses some of the servers, none uses all")]
-
-pub mod certificates;
-pub mod dovecot;
-pub mod named;
-pub mod postfix;
-pub mod postgres;
-pub mod redis;
-pub mod sshd;
+pub(crate) mod certificates;
+pub(crate) mod dovecot;
+pub(crate) mod named;
+pub(crate) mod postfix;
+pub(crate) mod postgres;
+pub(crate) mod redis;
+pub(crate) mod sshd;
 
 use rustix::process::{Pid, Signal, kill_process};
 use std::net::{TcpListener, TcpStream};
@@ -32,7 +30,7 @@ const PAUSE: Duration = Duration::from_millis(20);
 
 /// Returns the path of a program, or `None` after saying that the test is
 /// skipped. Panics instead where `CI` is set.
-pub fn program(path: &str) -> Option<PathBuf> {
+pub(crate) fn program(path: &str) -> Option<PathBuf> {
     if Path::new(path).exists() {
         return Some(PathBuf::from(path));
     }
@@ -40,53 +38,53 @@ pub fn program(path: &str) -> Option<PathBuf> {
 }
 
 /// Says that a test is skipped, and why. Panics instead where `CI` is set.
-pub fn skip<T>(why: &str) -> Option<T> {
+pub(crate) fn skip<T>(why: &str) -> Option<T> {
     assert!(std::env::var_os("CI").is_none(), "{why}, and CI must not skip");
     println!("skipped: {why}");
     None
 }
 
 /// Whether this process is root, which some servers need to start.
-pub fn is_root() -> bool {
+pub(crate) fn is_root() -> bool {
     rustix::process::geteuid().is_root()
 }
 
 /// A TCP port that was free a moment ago. Servers cannot be handed a bound
 /// socket, so another process could take it; with ephemeral ports that is rare.
-pub fn free_port() -> u16 {
+pub(crate) fn free_port() -> u16 {
     TcpListener::bind(("127.0.0.1", 0)).unwrap().local_addr().unwrap().port()
 }
 
 /// A directory that other users may enter: servers give up their privileges.
-pub fn directory() -> TempDir {
+pub(crate) fn directory() -> TempDir {
     let directory = tempfile::Builder::new().prefix("mainstay-test-").tempdir().unwrap();
     std::fs::set_permissions(directory.path(), std::fs::Permissions::from_mode(0o755)).unwrap();
     directory
 }
 
 /// Writes a file and returns its path.
-pub fn write(directory: &Path, name: &str, text: &str) -> PathBuf {
+pub(crate) fn write(directory: &Path, name: &str, text: &str) -> PathBuf {
     let path = directory.join(name);
     std::fs::write(&path, text).unwrap();
     path
 }
 
 /// Runs a program to its end; panics with its output if it fails.
-pub fn run(command: &mut Command) {
+pub(crate) fn run(command: &mut Command) {
     let output = command.output().unwrap();
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
     assert!(output.status.success(), "{command:?}: {}{}", text(&output.stdout), text(&output.stderr));
 }
 
 /// A running server.
-pub struct Daemon {
+pub(crate) struct Daemon {
     child: Child,
     stop: Signal,
 }
 
 impl Daemon {
     /// Starts a program that stays in the foreground; `stop` ends it.
-    pub fn start(command: &mut Command, stop: Signal, log: &Path) -> Self {
+    pub(crate) fn start(command: &mut Command, stop: Signal, log: &Path) -> Self {
         let log = std::fs::File::create(log).unwrap();
         command.stdin(Stdio::null()).stdout(log.try_clone().unwrap()).stderr(log);
         Self { child: command.process_group(0).spawn().unwrap(), stop }
@@ -94,12 +92,12 @@ impl Daemon {
 
     /// Waits until a TCP port takes connections; panics with the log if the
     /// server ends first or takes too long.
-    pub fn wait_for_port(&mut self, port: u16, log: &Path) {
+    pub(crate) fn wait_for_port(&mut self, port: u16, log: &Path) {
         self.wait_until(log, || TcpStream::connect(("127.0.0.1", port)).is_ok());
     }
 
     /// Waits until something holds.
-    pub fn wait_until(&mut self, log: &Path, mut holds: impl FnMut() -> bool) {
+    pub(crate) fn wait_until(&mut self, log: &Path, mut holds: impl FnMut() -> bool) {
         let started = Instant::now();
         while !holds() {
             let said = || std::fs::read_to_string(log).unwrap_or_default();

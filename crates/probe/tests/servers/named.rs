@@ -27,15 +27,15 @@ const REVERSE: &str = "$TTL 60\n@ SOA ns1.example.test. hostmaster.example.test.
 const LONG_TEXTS: usize = 40;
 
 /// A running server.
-pub struct Named {
+pub(crate) struct Named {
     /// Its port on 127.0.0.1, UDP and TCP.
-    pub port: u16,
+    pub(crate) port: u16,
     _directory: TempDir,
     _daemon: Daemon,
 }
 
 /// Starts a server for `example.test`.
-pub fn start() -> Option<Named> {
+pub(crate) fn start() -> Option<Named> {
     let named = program("/usr/sbin/named")?;
     let (directory, port) = (directory(), free_port_of_both());
     let root = directory.path().display();
@@ -51,7 +51,9 @@ pub fn start() -> Option<Named> {
     let config = write(directory.path(), "named.conf", &config);
     let log = directory.path().join("log");
     let mut daemon = Daemon::start(Command::new(named).args(["-g", "-n", "1", "-c"]).arg(config), Signal::TERM, &log);
-    daemon.wait_until(&log, || std::fs::read_to_string(&log).unwrap_or_default().contains("running"));
+    daemon.wait_until(&log, || {
+        std::fs::read_to_string(&log).unwrap_or_default().lines().any(|line| line.ends_with(" running"))
+    });
     Some(Named { port, _directory: directory, _daemon: daemon })
 }
 

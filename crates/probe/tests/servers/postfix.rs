@@ -10,33 +10,33 @@ use std::process::Command;
 use tempfile::TempDir;
 
 /// A recipient who gets mail.
-pub const GOOD: &str = "good@example.test";
+pub(crate) const GOOD: &str = "good@example.test";
 /// A recipient who is answered with 550.
-pub const GONE: &str = "gone@example.test";
+pub(crate) const GONE: &str = "gone@example.test";
 /// A recipient who is answered with 450.
-pub const BUSY: &str = "busy@example.test";
+pub(crate) const BUSY: &str = "busy@example.test";
 
 /// A running server.
-pub struct Postfix {
+pub(crate) struct Postfix {
     /// The port with STARTTLS.
-    pub port: u16,
+    pub(crate) port: u16,
     /// The port with TLS from the first byte.
-    pub port_implicit: u16,
+    pub(crate) port_implicit: u16,
     /// A port without TLS.
-    pub port_plain: u16,
+    pub(crate) port_plain: u16,
     /// A port that greets with 554.
-    pub port_refusing: u16,
+    pub(crate) port_refusing: u16,
     /// A port that greets with 450.
-    pub port_postponing: u16,
+    pub(crate) port_postponing: u16,
     /// What it shows under TLS.
-    pub certificates: Certificates,
+    pub(crate) certificates: Certificates,
     program: PathBuf,
     directory: TempDir,
     _daemon: Daemon,
 }
 
 /// Starts a server.
-pub fn start() -> Option<Postfix> {
+pub(crate) fn start() -> Option<Postfix> {
     let postfix = program("/usr/sbin/postfix")?;
     if !is_root() {
         return skip("Postfix starts only as root");
@@ -97,23 +97,24 @@ fn master(ports: [u16; 5]) -> String {
     for (port, options) in options {
         out.push_str(&format!("127.0.0.1:{port} inet n - n - - smtpd\n  -o syslog_name=postfix/{port} {options}\n"));
     }
-    for (name, private, program) in [
-        ("cleanup", "n", "cleanup"),
-        ("tlsmgr", "-", "tlsmgr"),
-        ("rewrite", "-", "trivial-rewrite"),
-        ("anvil", "-", "anvil"),
-        ("postlog", "n", "postlogd"),
-        ("proxymap", "-", "proxymap"),
+    for service in [
+        // Postfix refuses a limit on the processes of this one.
+        "cleanup unix n - n - 0 cleanup",
+        "tlsmgr unix - - n - 1 tlsmgr",
+        "rewrite unix - - n - - trivial-rewrite",
+        "anvil unix - - n - 1 anvil",
+        "postlog unix-dgram n - n - 1 postlogd",
+        "proxymap unix - - n - - proxymap",
     ] {
-        let kind = if name == "postlog" { "unix-dgram" } else { "unix" };
-        out.push_str(&format!("{name} {kind} {private} - n - 1 {program}\n"));
+        out.push_str(service);
+        out.push('\n');
     }
     out
 }
 
 impl Postfix {
     /// How many messages wait in the queue.
-    pub fn queued(&self) -> usize {
+    pub(crate) fn queued(&self) -> usize {
         let queue = self.directory.path().join("queue");
         ["maildrop", "incoming", "active", "deferred"]
             .iter()

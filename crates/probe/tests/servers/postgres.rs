@@ -9,23 +9,23 @@ use std::process::Command;
 use tempfile::TempDir;
 
 /// The superuser's password.
-pub const PASSWORD: &str = "open sesame";
+pub(crate) const PASSWORD: &str = "open sesame";
 /// The superuser, who is also the user of the operating system: PostgreSQL refuses root.
-pub const USER: &str = "postgres";
+pub(crate) const USER: &str = "postgres";
 
 /// A cluster of data files, with or without a running server.
-pub struct Postgres {
+pub(crate) struct Postgres {
     /// The server's port on 127.0.0.1.
-    pub port: u16,
+    pub(crate) port: u16,
     /// What the server shows under TLS.
-    pub certificates: Certificates,
+    pub(crate) certificates: Certificates,
     programs: PathBuf,
     directory: TempDir,
     daemon: Option<Daemon>,
 }
 
 /// Makes a cluster and starts its server with further settings, as in `&["max_connections=1"]`.
-pub fn start(settings: &[&str]) -> Option<Postgres> {
+pub(crate) fn start(settings: &[&str]) -> Option<Postgres> {
     let programs = program("/usr/lib/postgresql/15/bin")?;
     let directory = directory();
     let certificates = create(directory.path(), "db.example.test");
@@ -55,7 +55,7 @@ pub fn start(settings: &[&str]) -> Option<Postgres> {
 
 impl Postgres {
     /// Stops the server, if it runs, and starts it with other settings.
-    pub fn restart(&mut self, settings: &[&str]) {
+    pub(crate) fn restart(&mut self, settings: &[&str]) {
         self.daemon = None;
         let data = self.directory.path().join("data");
         let log = self.directory.path().join("log");
@@ -82,7 +82,7 @@ impl Postgres {
     }
 
     /// Makes the next start one that waits for a primary that never comes.
-    pub fn make_standby(&self) {
+    pub(crate) fn make_standby(&self) {
         let signal = write(&self.directory.path().join("data"), "standby.signal", "");
         if let (true, Some((user, group))) = (is_root(), ids(USER)) {
             chown(signal, Some(user), Some(group)).unwrap();
@@ -105,7 +105,7 @@ fn as_user(program: &Path, directory: &Path) -> Command {
 }
 
 /// The numbers of a user and its group.
-pub fn ids(user: &str) -> Option<(u32, u32)> {
+pub(crate) fn ids(user: &str) -> Option<(u32, u32)> {
     let passwd = std::fs::read_to_string("/etc/passwd").unwrap();
     let line = passwd.lines().find(|line| line.split(':').next() == Some(user));
     let Some(line) = line else { return super::skip(&format!("there is no user {user}")) };

@@ -6,15 +6,15 @@ use std::process::Command;
 use tempfile::TempDir;
 
 /// A running server.
-pub struct Redis {
+pub(crate) struct Redis {
     /// Its port on 127.0.0.1.
-    pub port: u16,
+    pub(crate) port: u16,
     _directory: TempDir,
     _daemon: Daemon,
 }
 
 /// Starts a server with further options, as in `&["--requirepass", "x"]`.
-pub fn start(options: &[&str]) -> Option<Redis> {
+pub(crate) fn start(options: &[&str]) -> Option<Redis> {
     let redis = program("/usr/bin/redis-server")?;
     let (directory, port) = (directory(), free_port());
     let log = directory.path().join("log");
