@@ -412,8 +412,9 @@ async fn start_raft(
         let voters = BTreeMap::from([(identity.node, Peer { address: options.address.clone() })]);
         raft.initialize(voters).await.map_err(|error| engine(&error))?;
     }
-    let voters = raft.metrics().borrow().membership_config.voter_ids().collect::<Vec<_>>();
-    if voters == [identity.node] {
+    // Asked of the core itself: the metrics are still empty at this moment.
+    let voters = raft.with_raft_state(|state| state.membership_state.effective().voter_ids().collect::<Vec<_>>());
+    if voters.await.map_err(|error| engine(&error))? == [identity.node] {
         lead(&raft).await.map_err(|error| engine(&error))?;
     }
     Ok(raft)

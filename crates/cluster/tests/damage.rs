@@ -97,20 +97,23 @@ async fn a_torn_last_transaction_is_cut_and_the_rest_is_there() {
         let mut torn = bytes[..end].to_vec();
         let sector_end = (at + 512).min(end);
         torn[at..sector_end].fill(0);
-        cases.push((at, torn));
+        if torn != bytes[..end] {
+            cases.push((at, torn));
+        }
     }
+    // A transaction of one frame only remembers the commit index.
+    let kept = if end - last > FRAME { 7 } else { 8 };
     for (at, torn) in cases {
         let path = directory.path().join("copy");
         copy(&origin, &path);
         std::fs::write(wal(&path), torn).unwrap();
         let log = Log::default();
         let node = open_patiently(&path, Options::default(), log.clone()).await;
-        let expected: Vec<_> = (1..=7).map(|number| (number, number)).collect();
+        let expected: Vec<_> = (1..=kept).map(|number| (number, number)).collect();
         let applied = log.seen().applied;
-        assert!(applied == expected || applied.len() == 8, "cut at {at}: {applied:?}");
+        assert_eq!(applied, expected, "cut at {at}");
         // What is written next takes the place of what was cut.
-        let index = node.propose(note(99)).await.unwrap().index;
-        assert_eq!(index, applied.len() as u64 + 1);
+        assert_eq!(node.propose(note(99)).await.unwrap().index, kept + 1);
         node.close().await.unwrap();
         std::fs::remove_dir_all(&path).unwrap();
     }
@@ -147,7 +150,7 @@ async fn a_damaged_header_of_the_write_ahead_log_is_refused() {
     unclean(&path, 3);
     flip(&wal(&path), 17);
     let error = Node::open(&path, Options::default(), Log::default()).await.unwrap_err().to_string();
-    assert!(error.contains("the frame at byte 32 is wrong"), "{error}");
+    assert!(error.contains("the frame at byte 0 is wrong"), "{error}");
 }
 
 /// A closed log whose entries are all in the database file.

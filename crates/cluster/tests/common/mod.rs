@@ -1,7 +1,8 @@
 //! An observer that remembers, entries that can be told apart, and ends that
 //! are not clean.
 
-#![expect(dead_code, reason = "each test file uses its own part of this")]
+#![expect(clippy::allow_attributes, reason = "which part is unused differs by test file, so nothing can be expected")]
+#![allow(dead_code, reason = "each test file uses its own part of this")]
 
 use cluster::{DirectoryError, Node, Observer, OpenError, Options};
 use control::{Applied, State};
@@ -12,24 +13,24 @@ use std::time::{Duration, Instant};
 
 /// What an observer was told. Entries are pairs of index and number.
 #[derive(Debug, Clone, Default)]
-pub struct Seen {
-    pub replay_until: Option<u64>,
-    pub repeated: Vec<(u64, u64)>,
-    pub applied: Vec<(u64, u64)>,
-    pub stamps: Vec<i64>,
-    pub panic_at: Option<u64>,
+pub(crate) struct Seen {
+    pub(crate) replay_until: Option<u64>,
+    pub(crate) repeated: Vec<(u64, u64)>,
+    pub(crate) applied: Vec<(u64, u64)>,
+    pub(crate) stamps: Vec<i64>,
+    pub(crate) panic_at: Option<u64>,
 }
 
 /// An observer that remembers.
 #[derive(Debug, Clone, Default)]
-pub struct Log(Arc<Mutex<Seen>>);
+pub(crate) struct Log(Arc<Mutex<Seen>>);
 
 impl Log {
-    pub fn seen(&self) -> Seen {
+    pub(crate) fn seen(&self) -> Seen {
         self.0.lock().unwrap().clone()
     }
 
-    pub fn panic_at(&self, index: u64) {
+    pub(crate) fn panic_at(&self, index: u64) {
         self.0.lock().unwrap().panic_at = Some(index);
     }
 }
@@ -57,12 +58,12 @@ impl Observer for Log {
 }
 
 /// A small entry with a number in it.
-pub fn note(number: u64) -> Body {
+pub(crate) fn note(number: u64) -> Body {
     Body::AttemptBegins { key: number.to_string(), attempt: 1 }
 }
 
 /// The number in an entry made by [`note`]; 0 in others.
-pub fn number_in(body: &Body) -> u64 {
+pub(crate) fn number_in(body: &Body) -> u64 {
     match body {
         Body::AttemptBegins { key, .. } => key.split(' ').next().unwrap().parse().unwrap(),
         _ => 0,
@@ -71,7 +72,7 @@ pub fn number_in(body: &Body) -> u64 {
 
 /// Runs something on a runtime that is then thrown away with all its tasks,
 /// so that nothing in it is closed.
-pub fn run_abruptly<F: Future<Output = ()> + Send>(work: impl FnOnce() -> F + Send) {
+pub(crate) fn run_abruptly<F: Future<Output = ()> + Send>(work: impl FnOnce() -> F + Send) {
     std::thread::scope(|scope| {
         scope.spawn(|| {
             let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
@@ -82,7 +83,7 @@ pub fn run_abruptly<F: Future<Output = ()> + Send>(work: impl FnOnce() -> F + Se
 }
 
 /// Opens a directory whose former user may still be ending.
-pub async fn open_patiently(path: &Path, options: Options, log: Log) -> Node {
+pub(crate) async fn open_patiently(path: &Path, options: Options, log: Log) -> Node {
     let deadline = Instant::now() + Duration::from_secs(20);
     loop {
         match Node::open(path, options.clone(), log.clone()).await {
