@@ -38,6 +38,8 @@ const UNREACHABLE_AFTER: u32 = 4;
 /// One message to one receiver.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Delivery {
+    /// The how manieth delivery it is; messages of a thread keep this order.
+    pub number: u64,
     /// To whom.
     pub receiver: ReceiverId,
     /// What.
@@ -235,8 +237,10 @@ fn decide(
         state.decide(service, None, Reason::NotTold { receiver: receiver.clone(), step, because: NotTold::TooMany });
         return;
     }
+    state.deliveries_decided += 1;
     let waiting = DeliveryState::Waiting { until: state.now(), because: None };
     let delivery = Delivery {
+        number: state.deliveries_decided,
         receiver: receiver.clone(),
         message: Arc::new(message),
         attempt: 0,
@@ -264,7 +268,7 @@ pub fn due(
     for delivery in state.deliveries.values().filter(|delivery| !delivery.state.is_finished()) {
         let thread = (&delivery.receiver, delivery.message.thread.as_str());
         let first = first_of_thread.entry(thread).or_insert(delivery);
-        if (delivery.message.at, delivery.message.step) < (first.message.at, first.message.step) {
+        if delivery.number < first.number {
             *first = delivery;
         }
     }

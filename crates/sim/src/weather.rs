@@ -34,6 +34,9 @@ impl Target {
 
     /// Lets a second pass.
     pub fn pass(&mut self, random: &mut Random) {
+        if self.seconds_left == u64::MAX {
+            return;
+        }
         self.seconds_left = self.seconds_left.saturating_sub(1);
         if self.seconds_left > 0 {
             return;
@@ -58,7 +61,8 @@ impl Target {
     /// What a round sees now.
     pub const fn outcome(&self, random: &mut Random) -> Outcome {
         match self.mood {
-            Mood::Well if random.happens(2) => Outcome::Fail,
+            // A single bad round now and then, but not when all is mended for good.
+            Mood::Well if self.seconds_left < u64::MAX && random.happens(2) => Outcome::Fail,
             Mood::Well => Outcome::Pass,
             Mood::Down => Outcome::Fail,
             Mood::Slow => Outcome::Degraded,
