@@ -136,7 +136,7 @@ fn plain_text(attempt: &Attempt<'_>) -> String {
         out.push_str(&format!("\n{text}\n"));
     }
     if message.incident.is_some() {
-        out.push_str(&format!("\nSince:   {}\n", humane_time(message.started)));
+        out.push_str(&format!("\nSince: {}\n", humane_time(message.started)));
     }
     if let Some(url) = &message.url {
         out.push_str(&format!("\nStatus page: {}\n", single_line(url)));

@@ -6,6 +6,7 @@
 
 mod apprise;
 mod exec;
+mod mail_shape;
 mod misbehaving;
 mod postfix;
 mod postfix_server;
