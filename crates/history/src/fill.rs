@@ -80,7 +80,7 @@ pub fn fill(store: &Store, plan: &Plan, progress: &mut dyn FnMut(u32, u32)) -> R
     if store.watermark() != 0 || store.shared().newest_day().is_some() {
         return Err(FillError::NotEmpty);
     }
-    store.apply(1, &plan.location, &[]).map_err(|_| FillError::NotEmpty)?;
+    store.apply(1, plan.until, &plan.location, &[]).map_err(|_| FillError::NotEmpty)?;
     store.flush()?;
     let mut writer = store.writer();
     store.prepare_write(&mut writer)?;

@@ -17,7 +17,7 @@
 //! disk fills. It has no clock either; maintenance is told the time.
 //!
 //! Reading order: [`keys`], [`codec`], [`buffer`], [`state`], [`tables`],
-//! [`store`] (opening, applying, writing), [`read`], [`maintain`], [`fill`].
+//! [`manifest`], [`store`] (opening, applying, writing), [`read`], [`maintain`], [`fill`].
 
 mod buffer;
 mod codec;
@@ -26,6 +26,7 @@ pub mod fill;
 mod keys;
 pub mod limits;
 mod maintain;
+mod manifest;
 mod read;
 mod state;
 mod store;

@@ -21,7 +21,7 @@ pub const EVIDENCE_BYTES_PER_DAY_MAX: u64 = 512 << 20;
 
 /// Locations are numbered with 16 bits in keys.
 pub const LOCATIONS_MAX: usize = 1 << 16;
-/// How far ahead of maintenance's time a result may be scheduled. A prober with
+/// How far after its entry's stamp a result may be scheduled. A prober with
 /// a wrong clock must not create keyspaces all over the future.
 pub const FUTURE_MAX: Duration = Duration::from_secs(3600);
 /// Time after a window's end until it is sealed, for results on their way.

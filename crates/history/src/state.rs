@@ -31,8 +31,6 @@ pub(crate) struct State {
     pub(crate) rolled_through: Option<i64>,
     /// Days before it that could not be rolled up whole; they are answered from the results.
     pub(crate) unrolled: BTreeSet<i64>,
-    /// The latest time maintenance was told, in milliseconds.
-    pub(crate) maintained_at_ms: i64,
 }
 
 impl State {

@@ -52,8 +52,8 @@ impl Default for Options {
 pub struct Applied {
     /// Results taken.
     pub taken: usize,
-    /// Results left out because their time is over an hour ahead of
-    /// maintenance's, or older than what is kept.
+    /// Results left out because they are scheduled over an hour after the
+    /// entry's stamp, or before what is kept.
     pub outside: usize,
     /// Whether the entry had been applied before, so that nothing was done.
     pub is_repeated: bool,
@@ -174,7 +174,7 @@ impl Store {
         })
     }
 
-    /// Takes the results that log entry `index` holds for a location.
+    /// Takes the results that log entry `index`, stamped `at`, holds for a location.
     ///
     /// An entry at or below the watermark is skipped, and a result with the same
     /// check, location and scheduled time replaces the earlier one, so nothing
@@ -186,6 +186,7 @@ impl Store {
     pub fn apply(
         &self,
         index: u64,
+        at: Timestamp,
         location: &LocationId,
         observations: &[Observation],
     ) -> Result<Applied, ApplyError> {
@@ -199,7 +200,7 @@ impl Store {
         let mut shared = self.shared_mut();
         let shared = &mut *shared;
         let number = shared.locations.number(location).ok_or(ApplyError::TooManyLocations)?;
-        let kept = self.times_taken(&shared.state);
+        let kept = self.times_taken(at);
         let mut applied = Applied::default();
         for observation in observations {
             if kept.contains(&observation.scheduled) {
@@ -253,14 +254,11 @@ impl Store {
         bytes
     }
 
-    /// The times of which results are taken.
-    fn times_taken(&self, state: &State) -> std::ops::Range<Timestamp> {
-        if state.maintained_at_ms == 0 {
-            return Timestamp::EPOCH..Timestamp::from_ms(SCHEDULED_MS_MAX);
-        }
-        let now = Timestamp::from_ms(state.maintained_at_ms);
-        let oldest = Timestamp::of_day(now.day() - i64::from(self.options.raw_days)).max(Timestamp::EPOCH);
-        oldest..now.plus(FUTURE_MAX).min(Timestamp::from_ms(SCHEDULED_MS_MAX))
+    /// The times of which results are taken in an entry. They follow from its
+    /// stamp alone, so that every node keeps the same results.
+    fn times_taken(&self, at: Timestamp) -> std::ops::Range<Timestamp> {
+        let oldest = Timestamp::of_day(at.day() - i64::from(self.options.raw_days));
+        oldest.max(Timestamp::EPOCH)..at.plus(FUTURE_MAX).min(Timestamp::from_ms(SCHEDULED_MS_MAX))
     }
 
     // A thread that panicked while it held a lock has changed nothing by halves

@@ -8,6 +8,7 @@
 use crate::error::{OpenError, is_disk_full};
 use crate::keys::HeadId;
 use crate::limits::{BLOCK_BYTES, CACHE_BYTES, OPEN_FILES_MAX, TABLES_WAIT_MAX, TABLES_WAITING_MAX};
+use crate::manifest::{self, ManifestError};
 use fjall::config::{BlockSizePolicy, FilterPolicy, PinningPolicy};
 use fjall::{Database, Keyspace, KeyspaceCreateOptions, PersistMode};
 use std::collections::BTreeMap;
@@ -83,8 +84,17 @@ impl Tables {
     pub(crate) fn open(directory: &Path) -> Result<Self, OpenError> {
         // The engine asserts its invariants while it recovers; for an operator
         // a broken one is damage like any other, not a crash.
-        let attempt = catch_unwind(AssertUnwindSafe(|| Self::open_engine(directory)));
         let damaged = |what: String| OpenError::Damaged { directory: directory.to_owned(), what };
+        // First, because the manifests of a store in use change while they are verified.
+        if is_locked(directory) {
+            return Err(OpenError::Locked { directory: directory.to_owned() });
+        }
+        match manifest::verify(directory) {
+            Ok(()) => {}
+            Err(ManifestError::Io(source)) => return Err(OpenError::Io { directory: directory.to_owned(), source }),
+            Err(ManifestError::Damaged(path)) => return Err(damaged(format!("{} is damaged", path.display()))),
+        }
+        let attempt = catch_unwind(AssertUnwindSafe(|| Self::open_engine(directory)));
         match attempt {
             Err(_) => Err(damaged("its tables contradict each other".to_owned())),
             Ok(Ok(tables)) => Ok(tables),
@@ -156,6 +166,12 @@ impl Tables {
         self.keyspaces.remove(&id);
         Ok(())
     }
+}
+
+/// Whether another process holds the engine's lock.
+fn is_locked(directory: &Path) -> bool {
+    let lock = std::fs::File::open(directory.join("lock"));
+    lock.is_ok_and(|file| matches!(file.try_lock(), Err(std::fs::TryLockError::WouldBlock)))
 }
 
 /// Creates or opens the keyspace of an id.

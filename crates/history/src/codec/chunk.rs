@@ -8,7 +8,7 @@
 //! chunks by checksum.
 
 use crate::codec::{column, latency};
-use crate::keys::Place;
+use crate::keys::{Place, WINDOW_MS};
 use model::observation::Outcome;
 
 const VERSION: u8 = 1;
@@ -125,7 +125,8 @@ fn decode_body(mut bytes: &[u8]) -> Option<Chunk> {
     if head & VERSION_MASK != VERSION {
         return None;
     }
-    let count = usize::try_from(column::take_number(bytes)?).ok()?;
+    // A window has no room for more, and a wrong number must not ask for memory.
+    let count = usize::try_from(column::take_number(bytes)?).ok().filter(|&count| count <= WINDOW_MS as usize)?;
     let first = u32::try_from(column::take_number(bytes)?).ok()?;
     let distances = take_distances(bytes, count.checked_sub(1)?, head & FLAG_TIMES_AS_COLUMN != 0)?;
     let outcomes = column::take_runs(bytes, count)?;
@@ -142,6 +143,9 @@ fn decode_body(mut bytes: &[u8]) -> Option<Chunk> {
         }
         points.push(Point { offset_ms, outcome: outcome_from(outcome)?, latency_us });
     }
+    if i64::from(offset_ms) >= WINDOW_MS {
+        return None;
+    }
     Some(Chunk { points, is_incomplete: head & FLAG_INCOMPLETE != 0 })
 }
 
@@ -155,7 +159,7 @@ fn take_distances(bytes: &mut &[u8], count: usize, as_column: bool) -> Option<Ve
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::keys::{SeriesKey, WINDOW_MS};
+    use crate::keys::SeriesKey;
     use proptest::prelude::*;
 
     fn place() -> Place {

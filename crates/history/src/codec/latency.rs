@@ -12,6 +12,8 @@ const KEPT_BITS: u32 = 7;
 const EXACT_BELOW: u32 = 1 << KEPT_BITS;
 /// Codes of one doubling.
 const CODES_PER_DOUBLING: u32 = EXACT_BELOW / 2;
+/// Bits cut off the longest latencies.
+const SHIFT_MAX: u32 = u32::BITS - KEPT_BITS;
 
 /// The bucket of a latency in microseconds.
 pub(crate) fn code(latency_us: u32) -> u16 {
@@ -30,6 +32,9 @@ pub(crate) fn latency_us(code: u16) -> u32 {
         return code;
     }
     let shift = (code - CODES_PER_DOUBLING) / CODES_PER_DOUBLING;
+    if shift > SHIFT_MAX {
+        return u32::MAX;
+    }
     let kept = u64::from(code - shift * CODES_PER_DOUBLING);
     u32::try_from((kept << shift) + (1 << (shift - 1))).unwrap_or(u32::MAX)
 }

@@ -17,6 +17,7 @@ const VERSION: u8 = 1;
 const VERSION_MASK: u8 = 0x0f;
 const FLAG_PARTIAL: u8 = 0x10;
 const FIVE_MINUTES_MS: i64 = 5 * 60_000;
+const SPANS_PER_DAY: usize = (DAY_MS / FIVE_MINUTES_MS) as usize;
 
 /// The length of the spans that roll-ups describe.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -198,7 +199,7 @@ pub(crate) fn decode_totals(bytes: &[u8], place: &Place) -> Result<Totals, Damag
         let mut totals =
             Totals { pass: count()?, degraded: count()?, fail: count()?, own: count()?, ..Totals::default() };
         totals.is_partial = is_partial;
-        if totals.pass + totals.degraded > 0 {
+        if totals.pass > 0 || totals.degraded > 0 {
             let mut code = || u16::try_from(column::take_number(bytes)?).ok();
             totals.latency = Some(from_codes([code()?, code()?, code()?, code()?, code()?]));
         }
@@ -241,18 +242,18 @@ pub(crate) fn decode_spans(bytes: &[u8], place: &Place) -> Result<DayOfSpans, Da
 fn decode_spans_body(mut bytes: &[u8]) -> Option<DayOfSpans> {
     let bytes = &mut bytes;
     let is_partial = take_head(bytes)?;
-    let count = usize::try_from(column::take_number(bytes)?).ok()?;
+    let count = usize::try_from(column::take_number(bytes)?).ok().filter(|&count| count <= SPANS_PER_DAY)?;
     let steps = column::take_runs(bytes, count)?;
     let [pass, degraded, fail, own] = [(); 4].map(|()| column::take_runs(bytes, count));
     let (pass, degraded, fail, own) = (pass?, degraded?, fail?, own?);
-    let with_latency = (0..count).filter(|&index| pass[index] + degraded[index] > 0).count();
+    let with_latency = (0..count).filter(|&index| pass[index] > 0 || degraded[index] > 0).count();
     let [p50, min, mean, p95, max] = [(); 5].map(|()| column::take_column::<u16>(bytes, with_latency));
     let (p50, min, mean, p95, max) = (p50?, min?, mean?, p95?, max?);
     let mut latencies = (0..with_latency).map(|i| from_distances([p50[i], min[i], mean[i], p95[i], max[i]]));
     let mut span = 0u64;
     let mut spans = Vec::with_capacity(count);
     for index in 0..count {
-        span += steps[index];
+        span = span.checked_add(steps[index])?;
         let count_of = |column: &[u64]| u32::try_from(column[index]).ok();
         let mut totals = Totals {
             pass: count_of(&pass)?,
@@ -262,7 +263,7 @@ fn decode_spans_body(mut bytes: &[u8]) -> Option<DayOfSpans> {
             latency: None,
             is_partial,
         };
-        if pass[index] + degraded[index] > 0 {
+        if pass[index] > 0 || degraded[index] > 0 {
             totals.latency = Some(from_codes(latencies.next()?));
         }
         spans.push((u16::try_from(span).ok()?, totals));

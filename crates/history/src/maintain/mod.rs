@@ -145,7 +145,6 @@ impl Store {
     pub fn maintain(&self, now: Timestamp, budget: Budget) -> Result<Maintained, WriteError> {
         let mut writer = self.writer();
         let mut call = Call { now, left: budget.results.max(1), report: Maintained::default() };
-        self.shared_mut().state.maintained_at_ms = now.as_ms();
         let result = self.maintain_with(&mut writer, &mut call);
         if let Err(error) = result {
             writer.upkeep.abandon_job();
