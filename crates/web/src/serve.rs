@@ -19,7 +19,7 @@ use std::net::IpAddr;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::{TcpListener, UnixListener};
+use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
 use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
 
@@ -38,6 +38,46 @@ pub struct Web {
     shared: Arc<Shared>,
     over_tcp: Router,
     over_local_socket: Router,
+}
+
+/// Where connections come from.
+trait Door: Send + Sync {
+    type Stream: AsyncRead + AsyncWrite + Unpin + Send + 'static;
+
+    /// The next connection; `None` for one that is closed at once.
+    fn accept(&self) -> impl Future<Output = io::Result<Option<(Self::Stream, Via, Option<Place>)>>> + Send;
+}
+
+/// Strangers and visitors.
+struct OverTcp {
+    listener: TcpListener,
+    peers: Arc<Peers>,
+    per_peer_max: usize,
+}
+
+impl Door for OverTcp {
+    type Stream = TcpStream;
+
+    async fn accept(&self) -> io::Result<Option<(TcpStream, Via, Option<Place>)>> {
+        let (stream, peer) = self.listener.accept().await?;
+        let is_loopback = stream.local_addr().is_ok_and(|own| own.ip().to_canonical().is_loopback());
+        // Answers are written whole; waiting to fill packets only delays them.
+        stream.set_nodelay(true)?;
+        let place = self.peers.admit(peer.ip(), self.per_peer_max);
+        Ok(place.map(|place| (stream, Via::Tcp { is_loopback }, Some(place))))
+    }
+}
+
+/// The command line on this machine.
+struct OverLocalSocket(UnixListener);
+
+impl Door for OverLocalSocket {
+    type Stream = UnixStream;
+
+    async fn accept(&self) -> io::Result<Option<(UnixStream, Via, Option<Place>)>> {
+        let (stream, _) = self.0.accept().await?;
+        Ok(Some((stream, Via::LocalSocket, None)))
+    }
 }
 
 impl Web {
@@ -61,36 +101,18 @@ impl Web {
     /// is ready; then ends what is in flight, event streams of all doors
     /// included, and returns after at most the grace period.
     pub async fn serve(&self, listener: TcpListener, shutdown: impl Future<Output = ()> + Send) {
-        let peers = Arc::new(Peers::default());
-        let accept = async || {
-            let (stream, peer) = listener.accept().await?;
-            let is_loopback = stream.local_addr().is_ok_and(|own| own.ip().to_canonical().is_loopback());
-            // Answers are written whole; waiting to fill packets only delays them.
-            stream.set_nodelay(true)?;
-            let place = peers.admit(peer.ip(), self.shared.options.connections_per_peer_max);
-            Ok(place.map(|place| (stream, Via::Tcp { is_loopback }, Some(place))))
-        };
-        self.run(accept, self.shared.options.connections_max, shutdown).await;
+        let per_peer_max = self.shared.options.connections_per_peer_max;
+        let door = OverTcp { listener, peers: Arc::new(Peers::default()), per_peer_max };
+        self.run(door, self.shared.options.connections_max, shutdown).await;
     }
 
     /// Serves the local socket, writes included, until `shutdown` is ready.
     /// The caller has made the socket so that only the right people can open it.
     pub async fn serve_local(&self, listener: UnixListener, shutdown: impl Future<Output = ()> + Send) {
-        let accept = async || {
-            let (stream, _) = listener.accept().await?;
-            Ok(Some((stream, Via::LocalSocket, None)))
-        };
-        self.run(accept, LOCAL_CONNECTIONS_MAX, shutdown).await;
+        self.run(OverLocalSocket(listener), LOCAL_CONNECTIONS_MAX, shutdown).await;
     }
 
-    async fn run<S>(
-        &self,
-        accept: impl AsyncFn() -> io::Result<Option<(S, Via, Option<Place>)>>,
-        connections_max: usize,
-        shutdown: impl Future<Output = ()> + Send,
-    ) where
-        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
-    {
+    async fn run(&self, door: impl Door, connections_max: usize, shutdown: impl Future<Output = ()> + Send) {
         let places = Arc::new(Semaphore::new(connections_max));
         let closing = watch::Sender::new(false);
         let mut tasks = JoinSet::new();
@@ -98,7 +120,7 @@ impl Web {
             loop {
                 // Further connections wait in the kernel's queue, which refuses when it is full.
                 let place = Arc::clone(&places).acquire_owned().await.expect("it is never closed");
-                match accept().await {
+                match door.accept().await {
                     Ok(Some((stream, via, peer))) => {
                         let (web, closing) = (self.clone(), closing.subscribe());
                         tasks.spawn(async move {

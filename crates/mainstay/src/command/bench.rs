@@ -1,0 +1,72 @@
+//! `mainstay bench fill`: a made-up history in an empty data directory, to try
+//! out and to measure with.
+
+use super::ConfigurationPath;
+use crate::files::{self, LoadError};
+use anyhow::{Context, anyhow};
+use clap::{Args, Subcommand};
+use history::fill::{Plan, fill};
+use indicatif::{ProgressBar, ProgressStyle};
+use model::time::Timestamp;
+use std::process::ExitCode;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Bench {
+    /// Fill the data directory of a configuration with made-up results
+    Fill(Fill),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Fill {
+    #[command(flatten)]
+    path: ConfigurationPath,
+    /// Days with roll-ups, for all checks
+    #[arg(long, default_value_t = 90)]
+    days: u32,
+    /// Checks with single results too
+    #[arg(long, default_value_t = 10_000)]
+    raw_checks: u32,
+    /// Days of single results
+    #[arg(long, default_value_t = 30)]
+    raw_days: u32,
+    /// Same seed, same history
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+}
+
+pub(crate) fn run(command: Bench) -> anyhow::Result<ExitCode> {
+    let Bench::Fill(command) = command;
+    let loaded = files::load(&command.path.config).map_err(|error| match error {
+        LoadError::Wrong(mistakes) => anyhow!("{mistakes}"),
+        LoadError::Unreadable(error) => error,
+    })?;
+    let data = files::data_directory(&command.path.config, &loaded.node.data);
+    let checks = u32::try_from(loaded.configuration.checks().count()).unwrap_or(u32::MAX);
+    let directory = files::history(&data);
+    let store = history::Store::open(&directory, history::Options::default())
+        .with_context(|| format!("cannot open the history in {}", directory.display()))?;
+    let plan = Plan {
+        checks,
+        location: loaded.node.location,
+        until: Timestamp::EPOCH.plus(SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default()),
+        every: Duration::from_secs(60),
+        day_rollups: command.days,
+        five_minute_rollups: command.days,
+        raw_checks: command.raw_checks.min(checks),
+        raw_days: command.raw_days,
+        seed: command.seed,
+    };
+    let bar = ProgressBar::new(0).with_style(ProgressStyle::with_template("{bar:40} {pos}/{len} days  {eta} left")?);
+    let filled = fill(&store, &plan, &mut |done, all| {
+        bar.set_length(u64::from(all));
+        bar.set_position(u64::from(done));
+    })?;
+    store.flush()?;
+    bar.finish_and_clear();
+    println!(
+        "{} results, {} days of 5-minute roll-ups, {} daily roll-ups for {checks} checks",
+        filled.results, filled.five_minute_days, filled.days
+    );
+    Ok(ExitCode::SUCCESS)
+}

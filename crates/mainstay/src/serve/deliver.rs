@@ -1,0 +1,101 @@
+//! Has deliveries made: logs the attempt, makes it, logs how it ended.
+//!
+//! Looks at the state for what is due, woken by effects and by the clock, so
+//! that a start after a crash is no special case.
+
+use super::House;
+use anyhow::Context;
+use control::delivery::{self, Delivery};
+use control::state::CommandOutcome;
+use model::entry::{Answer, Body};
+use notify::{Notifier, Try};
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+
+/// Attempts at a time: enough that one receiver that hangs holds up no other.
+const AT_A_TIME_MAX: usize = 32;
+/// Longest rest, should an effect be missed.
+const LOOK_EVERY: Duration = Duration::from_secs(5);
+
+pub(crate) fn run(
+    house: Arc<House>,
+    woken: watch::Receiver<u64>,
+) -> anyhow::Result<impl Future<Output = ()> + Send + 'static> {
+    let notifier = Arc::new(
+        Notifier::new(notify::Options { runs_programs: house.allow_plugins, ..notify::Options::default() })
+            .context("cannot prepare the receivers")?,
+    );
+    Ok(deliver(house, notifier, woken))
+}
+
+async fn deliver(house: Arc<House>, notifier: Arc<Notifier>, mut woken: watch::Receiver<u64>) {
+    let mut attempts: JoinSet<String> = JoinSet::new();
+    let mut in_flight: BTreeSet<String> = BTreeSet::new();
+    loop {
+        let state = house.node.state();
+        let now = house.now();
+        let (due, next) = delivery::due(&state, now, &in_flight);
+        for delivery in due {
+            if in_flight.len() >= AT_A_TIME_MAX {
+                break;
+            }
+            if in_flight.insert(delivery.message.key.clone()) {
+                attempts.spawn(attempt(Arc::clone(&house), Arc::clone(&notifier), delivery));
+            }
+        }
+        let rest = next.map_or(LOOK_EVERY, |next| next.since(now).min(LOOK_EVERY)).max(Duration::from_millis(10));
+        tokio::select! {
+            Some(ended) = attempts.join_next(), if !attempts.is_empty() => {
+                if let Ok(key) = ended {
+                    in_flight.remove(&key);
+                }
+            }
+            changed = woken.changed() => if changed.is_err() { break },
+            () = tokio::time::sleep(rest) => {}
+            () = house.stopped() => break,
+        }
+    }
+    // What is in flight is finished within its own time limit, or repeated at the next start.
+    while attempts.join_next().await.is_some() {}
+}
+
+async fn attempt(house: Arc<House>, notifier: Arc<Notifier>, delivery: Arc<Delivery>) -> String {
+    let key = delivery.message.key.clone();
+    let number = delivery.attempt + 1;
+    match house.node.propose(Body::AttemptBegins { key: key.clone(), attempt: number }).await {
+        Ok(proposed) if proposed.applied.outcome == CommandOutcome::Accepted => {}
+        Ok(_) => return key,
+        Err(error) => {
+            tracing::error!(delivery = key, %error, "an attempt could not be logged and is not made");
+            tokio::time::sleep(Duration::from_secs(1)).await;
+            return key;
+        }
+    }
+    let answer = make(&house, &notifier, &delivery, number).await;
+    match &answer {
+        Answer::Delivered { said } => tracing::info!(delivery = key, attempt = number, said, "delivered"),
+        Answer::Failed { reason, .. } => {
+            tracing::warn!(delivery = key, attempt = number, reason, "not delivered yet, will be tried again")
+        }
+        Answer::Refused { reason } => {
+            tracing::error!(delivery = key, attempt = number, reason, "delivery refused and given up")
+        }
+    }
+    if let Err(error) = house.node.propose(Body::AttemptEnded { key: key.clone(), attempt: number, answer }).await {
+        tracing::error!(delivery = key, %error, "the end of an attempt could not be logged; it may be made twice");
+    }
+    key
+}
+
+async fn make(house: &House, notifier: &Notifier, delivery: &Delivery, attempt: u32) -> Answer {
+    let state = house.node.state();
+    let Some(receiver) = state.configuration().receiver(&delivery.receiver) else {
+        return Answer::Refused { reason: "the receiver is no longer configured".to_owned() };
+    };
+    let known = state.deliveries().find(|known| known.message.key == delivery.message.key);
+    let possibly_double = known.is_some_and(|known| known.is_possibly_double);
+    notifier.deliver(&receiver.means, &delivery.message, Try { attempt, possibly_double }).await
+}

@@ -1,0 +1,265 @@
+//! A running node: opens the rooms, joins them, and closes them in order.
+//!
+//! ```text
+//!  checks (threads) ─▶ collect ─▶ log ─▶ machine ─▶ follow ─┬▶ keep (history)
+//!      ▲                          ▲                          ├▶ publish (page)
+//!      └── reload ────────────────┤                          └▶ deliver ─▶ receivers
+//!                                 └───────────────────────────────┘
+//! ```
+//!
+//! Each loop is one file and about one screen. **No loop decides anything**: what
+//! to check, whom to tell and when to try again is in the state.
+
+mod checks;
+mod collect;
+mod deliver;
+mod follow;
+mod keep;
+mod lag;
+mod notice;
+mod publish;
+mod reload;
+mod service_manager;
+mod voice;
+mod wishes;
+
+use crate::command::{ServeArguments, initialise};
+use crate::files::{self, LoadError};
+use crate::paint::{BOLD, DIM};
+use anyhow::{Context, anyhow};
+use cluster::Node;
+use config::{Loaded, NodeSettings};
+use model::id::LocationId;
+use model::time::Timestamp;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::net::{TcpListener, UnixListener};
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+use web::{Options as WebOptions, Web};
+
+/// How long the loops have to finish what they are doing.
+const GRACE: Duration = Duration::from_secs(10);
+
+/// What every loop of a node shares.
+pub(crate) struct House {
+    /// The log and the state.
+    pub(crate) node: Node,
+    /// The results.
+    pub(crate) history: Arc<history::Store>,
+    /// Where this node stands.
+    pub(crate) location: LocationId,
+    /// Whether programs may be run.
+    pub(crate) allow_plugins: bool,
+    /// The configuration's path.
+    pub(crate) configuration: PathBuf,
+    /// Counts kept outside the state.
+    pub(crate) lag: lag::Lag,
+    /// Turns true when the node is to stop.
+    pub(crate) stopping: watch::Receiver<bool>,
+}
+
+impl House {
+    /// The time that entries are stamped with.
+    pub(crate) fn now(&self) -> Timestamp {
+        self.node.now()
+    }
+
+    /// Waits until the node is to stop.
+    pub(crate) async fn stopped(&self) {
+        let mut stopping = self.stopping.clone();
+        // The sender lives as long as the node; an error means it is gone, which is a stop.
+        let _ = stopping.wait_for(|is_stopping| *is_stopping).await;
+    }
+}
+
+pub(crate) fn serve(arguments: ServeArguments) -> anyhow::Result<ExitCode> {
+    raise_descriptor_limit();
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
+    let code = runtime.block_on(run(arguments));
+    runtime.shutdown_timeout(GRACE);
+    code
+}
+
+async fn run(arguments: ServeArguments) -> anyhow::Result<ExitCode> {
+    let path = arguments.path.config.clone();
+    if !path.exists() {
+        anstream::println!("There is no configuration {} yet; looking at this machine first.", path.display());
+        initialise(&path).await?;
+    }
+    let mut loaded = match files::load(&path) {
+        Ok(loaded) => loaded,
+        Err(LoadError::Wrong(mistakes)) => {
+            anstream::eprint!("{}", mistakes.render(config::Colour::Always));
+            return Ok(ExitCode::from(2));
+        }
+        Err(LoadError::Unreadable(error)) => return Err(error),
+    };
+    voice::start(&arguments, &loaded.node)?;
+    for warning in &loaded.warnings {
+        tracing::warn!(file = warning.file, line = warning.line, "{}", warning.message);
+    }
+    override_settings(&mut loaded.node, &arguments)?;
+    let data = files::data_directory(&path, &loaded.node.data);
+    let listeners = listen(&loaded.node).await?;
+    let (stop, stopping) = watch::channel(false);
+    let (followed, follower) = follow::channel();
+    let house = Arc::new(open(&path, &data, &loaded, stopping, follower).await?);
+    start(house, loaded, followed, listeners, &data, stop).await
+}
+
+fn override_settings(settings: &mut NodeSettings, arguments: &ServeArguments) -> anyhow::Result<()> {
+    if let Some(listen) = &arguments.listen {
+        let port = Some(config::LISTEN_PORT_DEFAULT);
+        let parsed = model::check::HostPort::parse(listen, port);
+        settings.listen = vec![
+            parsed.ok_or_else(|| anyhow!("--listen {listen} is not an address such as 127.0.0.1:8480 or [::]:8480"))?,
+        ];
+    }
+    if let Some(data) = &arguments.data {
+        // The command line is read in the current directory, the file in its own.
+        let absolute = std::path::absolute(data).context("cannot find the current directory")?;
+        settings.data = absolute.display().to_string();
+    }
+    Ok(())
+}
+
+/// Binds all addresses before anything else starts: a port in use is found at once.
+async fn listen(settings: &NodeSettings) -> anyhow::Result<Vec<TcpListener>> {
+    let mut listeners = Vec::new();
+    for target in &settings.listen {
+        let text = target.to_string();
+        let addresses: Vec<SocketAddr> = tokio::net::lookup_host(&text)
+            .await
+            .with_context(|| format!("cannot resolve the listen address {text}"))?
+            .collect();
+        let bound = TcpListener::bind(addresses.as_slice()).await;
+        let what_to_do = "another program (or another Mainstay) may use it: stop that, or set `listen:` or --listen to another address";
+        listeners.push(bound.with_context(|| format!("cannot listen on {text}; {what_to_do}"))?);
+    }
+    Ok(listeners)
+}
+
+async fn open(
+    path: &Path,
+    data: &Path,
+    loaded: &Loaded,
+    stopping: watch::Receiver<bool>,
+    follower: follow::Follower,
+) -> anyhow::Result<House> {
+    cluster::prepare(data)?;
+    let history_path = files::history(data);
+    let opened = tokio::task::spawn_blocking(move || history::Store::open(&history_path, history::Options::default()));
+    let history =
+        Arc::new(opened.await?.with_context(|| format!("cannot open the data directory {}", data.display()))?);
+    let options = cluster::Options { durable_history: Some(history.watermark()), ..cluster::Options::default() };
+    let node = Node::open(&files::log(data), options, follower.with_history(&history)).await?;
+    Ok(House {
+        node,
+        history,
+        location: loaded.node.location.clone(),
+        allow_plugins: loaded.node.allow_plugins,
+        configuration: path.to_owned(),
+        lag: lag::Lag::default(),
+        stopping,
+    })
+}
+
+async fn start(
+    house: Arc<House>,
+    loaded: Loaded,
+    followed: follow::Followed,
+    listeners: Vec<TcpListener>,
+    data: &Path,
+    stop: watch::Sender<bool>,
+) -> anyhow::Result<ExitCode> {
+    let (collector, results) = collect::channel();
+    let wishes = Arc::new(wishes::Wishes::new(Arc::clone(&house), collector.clone()));
+    let web = Arc::new(Web::new(WebOptions::default(), wishes));
+    let mut loops = JoinSet::new();
+    loops.spawn(keep::run(Arc::clone(&house), followed.batches));
+    loops.spawn(collect::run(Arc::clone(&house), results));
+    reload::activate(&house, loaded.configuration).await.context("cannot activate the configuration")?;
+    let checks = checks::Checks::start(&house, collector)?;
+    loops.spawn(checks.run(Arc::clone(&house), followed.reconfigured));
+    web.publish(house.node.state());
+    loops.spawn(publish::run(Arc::clone(&house), Arc::clone(&web), followed.urgent));
+    loops.spawn(deliver::run(Arc::clone(&house), followed.deliveries)?);
+    loops.spawn(notice::run(Arc::clone(&house)));
+    loops.spawn(reload::run(Arc::clone(&house)));
+    let mut servers = JoinSet::new();
+    for listener in listeners {
+        announce(&listener);
+        let (web, house) = (Arc::clone(&web), Arc::clone(&house));
+        servers.spawn(async move { web.serve(listener, house.stopped()).await });
+    }
+    let socket = local_socket(data)?;
+    let at_socket = Arc::clone(&house);
+    servers.spawn(async move { web.serve_local(socket, at_socket.stopped()).await });
+    service_manager::ready();
+    let code = until_stopped(&house).await;
+    service_manager::stopping();
+    // A receiver that is gone is a loop that has stopped already.
+    let _ = stop.send(true);
+    let all = async {
+        while loops.join_next().await.is_some() {}
+        while servers.join_next().await.is_some() {}
+    };
+    if tokio::time::timeout(GRACE, all).await.is_err() {
+        tracing::warn!(
+            "some work did not end within {} s and is abandoned; deliveries in flight are repeated at the next start",
+            GRACE.as_secs()
+        );
+    }
+    if let Err(error) = house.node.close().await {
+        tracing::warn!("{}", crate::chain(&anyhow::Error::new(error)));
+    }
+    // Nothing in it matters to the next start, which binds it anew.
+    let _ = std::fs::remove_file(files::socket(data));
+    tracing::info!("stopped");
+    code
+}
+
+fn announce(listener: &TcpListener) {
+    if let Ok(address) = listener.local_addr() {
+        anstream::println!("{BOLD}Mainstay{BOLD:#} serves http://{address}/ {DIM}(Ctrl-C stops){DIM:#}");
+    }
+}
+
+/// The socket over which the command line talks to this server. Its directory
+/// belongs to us alone, so who can connect may do what we may.
+fn local_socket(data: &Path) -> anyhow::Result<UnixListener> {
+    let path = files::socket(data);
+    // The directory is claimed, so a socket in it is left over from a process that died.
+    if path.exists() {
+        std::fs::remove_file(&path).with_context(|| format!("cannot remove the old socket {}", path.display()))?;
+    }
+    UnixListener::bind(&path).with_context(|| format!("cannot open the local socket {}", path.display()))
+}
+
+async fn until_stopped(house: &House) -> anyhow::Result<ExitCode> {
+    let on = |kind: SignalKind| -> anyhow::Result<Signal> { signal(kind).context("cannot listen for signals") };
+    let (mut interrupt, mut terminate) = (on(SignalKind::interrupt())?, on(SignalKind::terminate())?);
+    tokio::select! {
+        _ = interrupt.recv() => tracing::info!("interrupted, stopping"),
+        _ = terminate.recv() => tracing::info!("asked to stop"),
+        failure = house.node.failed() => {
+            tracing::error!("{}", crate::chain(&anyhow!(failure)));
+            return Ok(ExitCode::from(1));
+        }
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Each check in flight needs a descriptor; the soft limit is a default from
+/// times of `select`, the hard one is what the administrator allows.
+fn raise_descriptor_limit() {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let limit = getrlimit(Resource::Nofile);
+    // Without the higher limit fewer checks run at a time, which is said when it happens.
+    let _ = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, maximum: limit.maximum });
+}

@@ -1,0 +1,100 @@
+//! Brings the configuration file into the log: at the start, on SIGHUP, and
+//! when the file changes. A wrong one is reported, and the old one stays.
+
+use super::House;
+use crate::files::{self, LoadError};
+use anyhow::bail;
+use control::state::CommandOutcome;
+use model::configuration::Configuration;
+use model::entry::{Action, Body, Command, Condition, ConditionKind, Origin};
+use model::limits::CONFIGURATION_PART_BYTES;
+use sha2::{Digest, Sha256};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::signal::unix::{SignalKind, signal};
+
+/// How often the files are looked at for a change.
+const LOOK_EVERY: Duration = Duration::from_secs(2);
+
+/// Makes a configuration the active one, unless it is already.
+pub(crate) async fn activate(house: &House, configuration: Configuration) -> anyhow::Result<()> {
+    let bytes = configuration.encode();
+    drop(configuration);
+    let digest: String = Sha256::digest(&bytes).iter().map(|byte| format!("{byte:02x}")).collect();
+    if house.node.state().digest() == digest {
+        return Ok(());
+    }
+    let parts = bytes.chunks(CONFIGURATION_PART_BYTES);
+    let count = u32::try_from(parts.len()).unwrap_or(u32::MAX);
+    for (part, bytes) in parts.enumerate() {
+        let part = part as u32;
+        command(
+            house,
+            Action::StoreConfiguration { digest: digest.clone(), part, parts: count, bytes: bytes.to_vec() },
+        )
+        .await?;
+    }
+    command(house, Action::ActivateConfiguration { digest: digest.clone() }).await?;
+    tracing::info!(digest = digest.get(..12), "configuration is active");
+    Ok(())
+}
+
+async fn command(house: &House, action: Action) -> anyhow::Result<()> {
+    let command = Command {
+        actor: "configuration file".to_owned(),
+        origin: Origin::File,
+        key: String::new(),
+        expected_revision: None,
+        action,
+    };
+    match house.node.propose(Body::Command(command)).await?.applied.outcome {
+        CommandOutcome::Accepted => Ok(()),
+        CommandOutcome::Refused(why) => bail!(why),
+    }
+}
+
+pub(crate) async fn run(house: Arc<House>) {
+    let Ok(mut hangup) = signal(SignalKind::hangup()) else {
+        tracing::error!("SIGHUP cannot be received; changes of the file are still noticed");
+        return;
+    };
+    let mut seen = files::fingerprint(&house.configuration);
+    loop {
+        let asked = tokio::select! {
+            _ = hangup.recv() => true,
+            () = tokio::time::sleep(LOOK_EVERY) => false,
+            () = house.stopped() => return,
+        };
+        let found = files::fingerprint(&house.configuration);
+        if asked || found != seen {
+            seen = found;
+            reload(&house).await;
+        }
+    }
+}
+
+async fn reload(house: &Arc<House>) {
+    let path = house.configuration.clone();
+    let loaded = tokio::task::spawn_blocking(move || files::load(&path)).await;
+    let refused = match loaded {
+        Ok(Ok(loaded)) => activate(house, loaded.configuration).await.err().map(|error| error.to_string()),
+        Ok(Err(LoadError::Wrong(mistakes))) => Some(mistakes.to_string()),
+        Ok(Err(LoadError::Unreadable(error))) => Some(crate::chain(&error)),
+        Err(error) => Some(error.to_string()),
+    };
+    if let Some(why) = &refused {
+        tracing::error!("the configuration is refused and the one before stays active:\n{why}");
+    }
+    let held = house.node.state().conditions().contains_key(&ConditionKind::ConfigurationRefused);
+    if refused.is_none() && !held {
+        return;
+    }
+    let first_line = refused.as_deref().and_then(|why| why.lines().next()).unwrap_or("it is right again");
+    let text = format!(
+        "The configuration file was refused, the one before stays active: {first_line}. See `mainstay config check`."
+    );
+    let condition = Condition { kind: ConditionKind::ConfigurationRefused, holds: refused.is_some(), text };
+    if let Err(error) = house.node.propose(Body::Condition(condition)).await {
+        tracing::error!(%error, "the state of the configuration could not be logged");
+    }
+}
