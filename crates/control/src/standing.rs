@@ -150,7 +150,7 @@ fn note(known: &mut CheckState, check: &Check, observation: &Observation) {
     // Rounds that bring no news come without their certificate.
     let shown = detail.evidence.certificate.as_ref().map(|certificate| certificate.not_after);
     let before = known.measured.as_ref().and_then(|measured| measured.certificate_until);
-    known.measured = Some(Box::new(LastMeasured {
+    known.measured = Some(Arc::new(LastMeasured {
         phases: detail.phases,
         certificate_until: shown.or(before),
         status: detail.evidence.status.clone(),

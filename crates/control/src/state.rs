@@ -86,7 +86,7 @@ pub struct CheckState {
     /// What the last round that did not pass said; gone once it is up again.
     pub failure: Option<Arc<Failure>>,
     /// The last measured phases, and the end of the certificate shown.
-    pub measured: Option<Box<LastMeasured>>,
+    pub measured: Option<Arc<LastMeasured>>,
     /// When a heartbeat becomes late.
     pub deadline: Option<Timestamp>,
     /// Whether it goes up and down too often.
