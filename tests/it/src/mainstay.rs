@@ -28,6 +28,8 @@ pub struct Mainstay {
     address: SocketAddr,
     directory: TempDir,
     variables: Vec<(String, String)>,
+    data: PathBuf,
+    listen: Option<String>,
 }
 
 impl Mainstay {
@@ -59,7 +61,9 @@ impl Mainstay {
     /// There is no temporary directory.
     pub fn prepare(yaml: &str) -> Self {
         let directory = tempfile::tempdir().expect("a temporary directory");
-        let mainstay = Self { process: None, address: wait::free_address(), directory, variables: Vec::new() };
+        let (address, data) = (wait::free_address(), directory.path().join("data"));
+        let listen = Some(address.to_string());
+        let mainstay = Self { process: None, address, directory, variables: Vec::new(), data, listen };
         mainstay.configure(yaml);
         mainstay
     }
@@ -80,8 +84,18 @@ impl Mainstay {
     }
 
     /// The data directory.
-    pub fn data(&self) -> PathBuf {
-        self.directory.path().join("data")
+    pub fn data(&self) -> &Path {
+        &self.data
+    }
+
+    /// From its next start on it uses another one's data directory.
+    pub fn shares_data_of(&mut self, other: &Self) {
+        self.data = other.data.clone();
+    }
+
+    /// From its next start on it listens where its configuration says.
+    pub fn listens_as_configured(&mut self) {
+        self.listen = None;
     }
 
     /// Where it serves page, API and metrics.
@@ -184,7 +198,10 @@ impl Mainstay {
 
     fn spawn(&self) -> Process {
         let mut command = self.base_command();
-        command.arg("serve").arg("--data").arg(self.data()).arg("--listen").arg(self.address.to_string());
+        command.arg("serve").arg("--data").arg(&self.data);
+        if let Some(listen) = &self.listen {
+            command.arg("--listen").arg(listen);
+        }
         Process::start(&mut command, &self.log_file())
     }
 
