@@ -133,6 +133,17 @@ async fn a_family_that_does_not_fit_the_address_is_our_own_error() {
     assert_eq!(measured.outcome, Outcome::Own);
 }
 
+#[tokio::test]
+async fn a_name_with_several_addresses_is_reached_by_the_one_that_answers() {
+    let setup = "echo 1 > /proc/sys/net/ipv6/conf/lo/disable_ipv6";
+    if !inside("a_name_with_several_addresses_is_reached_by_the_one_that_answers", setup, &[]) {
+        return;
+    }
+    assert_echoes("localhost").await;
+    let measured = ping("localhost", 1, Family::V6, Duration::from_secs(5)).await;
+    assert_eq!(measured.outcome, Outcome::Own, "{measured:?}");
+}
+
 async fn assert_echoes(host: &str) {
     let measured = ping(host, 5, Family::Any, Duration::from_secs(5)).await;
     assert_eq!(measured.outcome, Outcome::Pass, "{measured:?}");

@@ -72,7 +72,8 @@ struct Slot {
     /// 0 when the slot is free.
     token: u64,
     to: SocketAddr,
-    sent: Instant,
+    /// `None` while it waits to be sent.
+    sent: Option<Instant>,
     sent_realtime_ns: i64,
     waker: Option<Waker>,
     answer: Option<Answer>,
@@ -187,7 +188,7 @@ impl State {
         let token = self.token_next;
         // Zero marks a free slot, so it is left out when the numbers come round.
         self.token_next = self.token_next.checked_add(1).unwrap_or(1);
-        let taken = Slot { token, to, sent: Instant::now(), sent_realtime_ns: 0, waker: None, answer: None };
+        let taken = Slot { token, to, sent: None, sent_realtime_ns: 0, waker: None, answer: None };
         let number = match self.free.pop() {
             Some(number) => {
                 self.slots[usize::from(number)] = taken;
@@ -225,7 +226,7 @@ impl State {
             let Some((number, token)) = self.outgoing.pop_front() else { return };
             let slot = &mut self.slots[usize::from(number)];
             if slot.token == token {
-                (slot.sent, slot.sent_realtime_ns) = (sent, sent_realtime_ns);
+                (slot.sent, slot.sent_realtime_ns) = (Some(sent), sent_realtime_ns);
                 into.push(Outgoing { to: slot.to, sequence: number, token });
             }
         }
@@ -277,7 +278,7 @@ impl State {
 /// The time between sending and the kernel's receive time. That clock may be
 /// set while the echo is away, so the monotonic clock bounds the result.
 fn round_trip(slot: &Slot, at_realtime_ns: Option<i64>, now: Instant) -> Duration {
-    let at_most = now.saturating_duration_since(slot.sent);
+    let at_most = now.saturating_duration_since(slot.sent.unwrap_or(now));
     at_realtime_ns
         .and_then(|at| u64::try_from(at - slot.sent_realtime_ns).ok())
         .map(Duration::from_nanos)

@@ -36,6 +36,10 @@ impl RedisPlan {
     /// Makes the check ready.
     pub(crate) fn prepare(prober: &Prober, check: &RedisCheck) -> Result<Self, PrepareError> {
         let client = |trust| prober.tls.client(trust, &check.target.host, Alpn::None);
+        if let (Some(user), None) = (&check.user, &check.password) {
+            let reason = "a user needs a password";
+            return Err(PrepareError::Word { what: "the user", text: user.clone(), reason });
+        }
         let target = Target::of(&check.target)?;
         Ok(Self {
             name: target.to_string(),
