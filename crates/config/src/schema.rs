@@ -95,9 +95,10 @@ fn default_value(form: &Form, text: &str) -> Value {
 
 fn form(form_: &Form) -> Value {
     match form_ {
+        Form::Number => or_variable(json!({ "type": "number" })),
         Form::Boolean => or_variable(json!({ "type": "boolean" })),
         Form::Integer { low, high } => or_variable(json!({ "type": "integer", "minimum": low, "maximum": high })),
-        Form::Duration { .. } => pattern("^([0-9]+(ms|s|m|h|d|w))+$"),
+        Form::Duration { .. } => json!({ "type": "string", "pattern": "^([0-9]+(ms|s|m|h|d|w))+$|\\$\\{" }),
         Form::Choice(words) => or_variable(json!({ "enum": words })),
         Form::Id | Form::Name(_) => pattern("^[a-z0-9][a-z0-9._-]{0,63}$"),
         Form::Url => pattern("^[hH][tT][tT][pP][sS]?://[^/?#\\s]"),

@@ -120,6 +120,8 @@ pub(crate) enum Form {
     JsonPath,
     /// Any value, compared as JSON.
     Json,
+    /// A number as JSON writes it.
+    Number,
     /// RFC 3339.
     Time,
     TimeZone,
@@ -175,6 +177,7 @@ impl fmt::Display for Form {
             Self::Regex => f.write_str("a regular expression (https://docs.rs/regex/latest/regex/#syntax)"),
             Self::JsonPath => f.write_str("a JSONPath by RFC 9535, such as $.status or $.items[0].id"),
             Self::Json => f.write_str("any value, compared as JSON"),
+            Self::Number => f.write_str("a number"),
             Self::Time => f.write_str("a time by RFC 3339, such as 2026-11-20T22:00:00Z or 2026-11-20T23:00:00+01:00"),
             Self::TimeZone => f.write_str("a time zone of the IANA database, such as Europe/London or UTC"),
             Self::Cron => f.write_str("minute, hour, day of month, month and day of week, such as \"30 2 * * mon-fri\"; or @hourly, @daily, @weekly, @monthly"),
@@ -215,6 +218,7 @@ impl Form {
             Self::Regex => "a regular expression",
             Self::JsonPath => "a JSONPath",
             Self::Json => "a value",
+            Self::Number => "a number",
             Self::Time => "a time by RFC 3339",
             Self::TimeZone => "a time zone",
             Self::Cron => "a cron expression",

@@ -105,7 +105,8 @@ fn secret_ranges(letters: &[char], is_unread: bool) -> Vec<Range<usize>> {
         if is_variable(&letters[start..end]) {
             continue;
         }
-        ranges.push(start..end);
+        let blanks = letters[start..end].iter().rev().take_while(|c| c.is_whitespace()).count();
+        ranges.push(start..end - blanks);
         at = end.max(at);
     }
     ranges

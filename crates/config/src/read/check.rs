@@ -49,7 +49,8 @@ pub(super) struct ReadCheck {
     /// Whether it stands for two, one of each family.
     pub(super) is_both: bool,
     pub(super) place: Place,
-    pub(super) path: String,
+    /// Its position in the list of checks.
+    pub(super) index: usize,
 }
 
 impl Reader {
@@ -92,7 +93,7 @@ impl Reader {
             family: rounds.family.unwrap_or(Family::Any),
             latency,
         };
-        Some(ReadCheck { id, check, is_both, place, path: at.path.to_string() })
+        Some(ReadCheck { id, check, is_both, place, index: at.path.index() })
     }
 
     /// The kind of a check: the one key that names it. `tls` is an option of

@@ -6,6 +6,9 @@ use crate::mistake::{Code, Draft, quoted};
 use model::check::{LatencyLimits, TextTest, Trust};
 use std::time::Duration;
 
+/// A key and what is made of its text.
+pub(super) type Maker<T> = (&'static str, fn(String) -> T);
+
 impl Reader {
     /// The limits on time.
     pub(super) fn latency(&mut self, expect: &Section<'_, '_>, timeout: Duration) -> LatencyLimits {
@@ -95,7 +98,7 @@ impl Reader {
 
     /// The tests that stand as keys in a map.
     pub(super) fn tests_of(&mut self, section: &Section<'_, '_>) -> Vec<TextTest> {
-        let make: [(&'static str, fn(String) -> TextTest); 4] = [
+        let make: [Maker<TextTest>; 4] = [
             ("contains", TextTest::Contains),
             ("lacks", TextTest::Lacks),
             ("matches", TextTest::Matches),

@@ -1,5 +1,6 @@
 //! HTTP checks.
 
+use super::expect::Maker;
 use super::section::{At, Section};
 use super::value::json;
 use super::{Reader, text};
@@ -102,7 +103,7 @@ impl Reader {
                 let code = |text: &str| text.trim().parse::<u16>().ok().filter(|code| (100..=599).contains(code));
                 code(low).zip(code(high)).filter(|(low, high)| low <= high)
             }
-            Value::List(_) | Value::Map(_) => None,
+            Value::List(_) | Value::Map(_) | Value::Unknown => None,
         };
         if range.is_none() {
             self.wrong(at, Code::WrongValue, format!("\"status\" cannot be {}", at.node.found()));
@@ -114,12 +115,11 @@ impl Reader {
         let Some(section) = self.part(at) else { return Vec::new() };
         let path = section.at("path").and_then(|at| self.text(at));
         let mut conditions = Vec::new();
-        let equal: [(&'static str, fn(String) -> JsonCondition); 2] =
-            [("equals", JsonCondition::Equals), ("differs", JsonCondition::Differs)];
+        let equal: [Maker<JsonCondition>; 2] = [("equals", JsonCondition::Equals), ("differs", JsonCondition::Differs)];
         for (name, make) in equal {
             conditions.extend(section.at(name).map(|at| make(json(at.node))));
         }
-        let bounds: [(&'static str, fn(String) -> JsonCondition); 2] =
+        let bounds: [Maker<JsonCondition>; 2] =
             [("at_least", JsonCondition::AtLeast), ("at_most", JsonCondition::AtMost)];
         for (name, make) in bounds {
             conditions.extend(section.at(name).and_then(|at| self.number(at)).map(make));

@@ -32,6 +32,12 @@ pub(crate) struct Reader {
     pub(crate) notes: Notes,
     /// Every location, in order.
     locations: Vec<LocationId>,
+    /// Whether one of them could not be read, so that an unknown name may be that one.
+    are_locations_partial: bool,
+    /// The same for services.
+    are_services_partial: bool,
+    /// The same for receivers.
+    are_receivers_partial: bool,
     /// What was found about texts that are dear to judge, because checks repeat them.
     judged: BTreeMap<(&'static str, String), Option<String>>,
     /// Names of things that were mentioned, judged once everything is read.
@@ -68,6 +74,9 @@ impl Reader {
         Self {
             notes,
             locations: Vec::new(),
+            are_locations_partial: false,
+            are_services_partial: false,
+            are_receivers_partial: false,
             judged: BTreeMap::new(),
             mentions: Vec::new(),
             check_ids: BTreeMap::new(),
@@ -78,3 +87,6 @@ impl Reader {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

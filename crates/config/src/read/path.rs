@@ -25,6 +25,11 @@ impl<'p> Path<'p> {
         Self { item: Some(index), ..self }
     }
 
+    /// The position in the last list, from 0.
+    pub(crate) fn index(&self) -> usize {
+        self.item.unwrap_or(0)
+    }
+
     /// The last key.
     pub(crate) fn name(&self) -> &'p str {
         self.key

@@ -31,7 +31,7 @@ impl Reader {
         for name in ["password", "database", "query"] {
             self.needs_key(section, name, "user", "without a user only \"does it take connections?\" is asked");
         }
-        if let (Some(at), false) = (expect.and_then(|expect| expect.at("value")), section.has("query")) {
+        if let (Some(at), false) = (expect.and_then(|expect| expect.at("value")), section.is_meant("query")) {
             let draft = Draft::new(Code::Conflict, "\"value\" needs \"query\": nothing is asked").help("add a query");
             self.notes.add(at.node.place, at.path, draft);
         }
@@ -40,7 +40,7 @@ impl Reader {
 
     /// Notes a key that means nothing without another.
     pub(super) fn needs_key(&mut self, section: &Section<'_, '_>, name: &'static str, other: &'static str, why: &str) {
-        if let (Some(at), false) = (section.at(name), section.has(other)) {
+        if let (Some(at), false) = (section.at(name), section.is_meant(other)) {
             let draft = Draft::new(Code::Conflict, format!("\"{name}\" needs \"{other}\"")).help(why);
             self.notes.add(at.node.place, at.path, draft);
         }
@@ -82,6 +82,9 @@ impl Reader {
     fn schedule(&mut self, beat: &Section<'_, '_>) -> Option<HeartbeatSchedule> {
         if let Some(at) = beat.at("period") {
             return self.duration(at).map(HeartbeatSchedule::Period);
+        }
+        if beat.is_meant("period") || beat.is_meant("cron") && !beat.has("cron") {
+            return None;
         }
         let Some(at) = beat.at("cron") else {
             let draft = Draft::new(Code::MissingKey, "a heartbeat needs \"period\" or \"cron\"")

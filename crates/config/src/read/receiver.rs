@@ -22,7 +22,10 @@ impl Reader {
         let mut receivers: Vec<Receiver> = Vec::new();
         let mut places: BTreeMap<String, Place> = BTreeMap::new();
         for at in section.items("receivers", self) {
-            let Some(opened) = self.part(at) else { continue };
+            let Some(opened) = self.part(at) else {
+                self.are_receivers_partial = true;
+                continue;
+            };
             let Some(receiver) = self.receiver(&opened, &server, &sender) else { continue };
             if let Some(first) = places.insert(receiver.id.as_str().to_owned(), opened.place) {
                 let id = quoted(receiver.id.as_str());
@@ -39,6 +42,7 @@ impl Reader {
         let names = section.present(&MEANS);
         let means = match names.as_slice() {
             [name] => self.means(name, section, server, sender),
+            [] if MEANS.iter().any(|name| section.is_meant(name)) => None,
             [] => {
                 let draft = Draft::new(Code::MissingKey, "a receiver needs a means, which says how it is told")
                     .allowed(MEANS.join(", "));
@@ -57,6 +61,7 @@ impl Reader {
             Some(at) => self.id(at, ReceiverId::new),
             None => names.first().and_then(|name| ReceiverId::new(name).ok()),
         };
+        self.are_receivers_partial |= id.is_none();
         self.receivers.extend(id.as_ref().map(|id| id.as_str().to_owned()));
         let wants_degraded = section.at("degraded").and_then(|at| self.boolean(at)).unwrap_or(true);
         let wants_resolved = section.at("resolved").and_then(|at| self.boolean(at)).unwrap_or(true);
@@ -107,7 +112,8 @@ impl Reader {
             && let Err(why) = super::text::judge(&crate::fields::Form::Url, url)
         {
             let message = format!("{} is not a web address: {why}", quoted(at.path.name()));
-            self.notes.add(at.node.place, at.path, Draft::new(Code::WrongValue, message));
+            let draft = Draft::new(Code::WrongValue, message).allowed(crate::fields::Form::Url.to_string());
+            self.notes.add(at.node.place, at.path, draft);
             return None;
         }
         Some(secret)

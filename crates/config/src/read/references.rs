@@ -34,7 +34,11 @@ impl Reader {
                 Mentioned::Service => (&services, "service", "services"),
                 Mentioned::Receiver => (&receivers, "receiver", "receivers"),
             };
-            if known.contains(&mention.name) {
+            let is_partial = match mention.what {
+                Mentioned::Service => self.are_services_partial,
+                Mentioned::Receiver => self.are_receivers_partial,
+            };
+            if is_partial || known.contains(&mention.name) {
                 continue;
             }
             let mut draft = Draft::new(Code::UnknownName, format!("there is no {what} {}", quoted(&mention.name)))

@@ -15,6 +15,9 @@ pub(crate) struct Section<'t, 's> {
     pub(super) place: Place,
     pub(super) path: Path<'t>,
     entries: Vec<Entry<'t, 's>>,
+    /// Keys that are probably meant by something written here, about which a
+    /// mistake is noted already: misspelt, without a value, with an unknown variable.
+    excused: Vec<&'static str>,
 }
 
 struct Entry<'t, 's> {
@@ -57,7 +60,12 @@ impl<'t, 's> Section<'t, 's> {
 
     /// Whether nothing is written in it.
     pub(super) fn is_empty(&self) -> bool {
-        self.entries.is_empty()
+        self.entries.is_empty() && self.excused.is_empty()
+    }
+
+    /// Whether a key is there, or was meant to be.
+    pub(super) fn is_meant(&self, name: &'static str) -> bool {
+        self.has(name) || self.excused.contains(&name)
     }
 
     /// Which of some keys are there.
@@ -78,9 +86,10 @@ impl<'t, 's> At<'t, 's> {
             Value::List(nodes) => nodes
                 .iter()
                 .enumerate()
+                .filter(|(_, node)| !matches!(node.value, Value::Unknown))
                 .map(|(index, node)| At { node, form: item, given: self.given, path: self.path.item(index) })
                 .collect(),
-            Value::Scalar(_) | Value::Map(_) if is_list_needed => {
+            Value::Scalar(_) | Value::Map(_) | Value::Unknown if is_list_needed => {
                 let draft = Draft::new(
                     Code::WrongType,
                     format!("{} must be a list, found {}", quoted(self.path.name()), self.node.found()),
@@ -89,7 +98,7 @@ impl<'t, 's> At<'t, 's> {
                 reader.notes.add(self.node.place, self.path, draft);
                 Vec::new()
             }
-            Value::Scalar(_) | Value::Map(_) => vec![At { form: item, ..self }],
+            Value::Scalar(_) | Value::Map(_) | Value::Unknown => vec![At { form: item, ..self }],
         }
     }
 
@@ -133,24 +142,29 @@ impl Reader {
             return None;
         };
         let place = pairs.first().map_or(node.place, |(key, _)| key.place);
-        let mut section = Section { part, place, path, entries: Vec::with_capacity(pairs.len()) };
+        let mut section = Section { part, place, path, entries: Vec::with_capacity(pairs.len()), excused: Vec::new() };
         for (key, value) in pairs {
             let Some((field, given)) = part.field(key.name.as_str()) else {
-                self.unknown_key(key, part, path);
+                section.excused.extend(self.unknown_key(key, part, path));
                 continue;
             };
             if self.is_given(field, key, value, path) {
                 section.entries.push(Entry { field, given, node: value });
+            } else {
+                section.excused.push(field.name);
             }
         }
         self.given_twice(&section);
-        self.missing(&section, pairs);
+        self.missing(&section);
         Some(section)
     }
 
     /// Whether a value is there. A list or map without content counts as left
     /// out, because that is what remains when its lines are commented out.
     fn is_given(&mut self, field: &'static Field, key: &Key<'_>, value: &Node<'_>, path: Path<'_>) -> bool {
+        if matches!(value.value, Value::Unknown) {
+            return false;
+        }
         if !value.is_null() || matches!(field.form, Form::Json) {
             return true;
         }
@@ -176,11 +190,9 @@ impl Reader {
         }
     }
 
-    fn missing(&mut self, section: &Section<'_, '_>, pairs: &[(Key<'_>, Node<'_>)]) {
+    fn missing(&mut self, section: &Section<'_, '_>) {
         for field in section.part.fields().filter(|field| matches!(field.presence, Presence::Required)) {
-            // A key without a value has its own mistake already.
-            let is_written = pairs.iter().any(|(key, _)| key.name.as_str() == field.name) || section.has(field.name);
-            if !is_written {
+            if !section.is_meant(field.name) {
                 let message = format!("{} needs {}", section.part.name, quoted(field.name));
                 let draft = Draft::new(Code::MissingKey, message)
                     .label(format!("{} is missing", quoted(field.name)))
@@ -190,8 +202,10 @@ impl Reader {
         }
     }
 
-    fn unknown_key(&mut self, key: &Key<'_>, part: &'static Part, path: Path<'_>) {
+    /// Notes a key that does not exist, and returns the one that was probably meant.
+    fn unknown_key(&mut self, key: &Key<'_>, part: &'static Part, path: Path<'_>) -> Option<&'static str> {
         let name = key.name.as_str();
+        let near = nearest(name, part.fields().map(|field| field.name));
         let draft = if name == "<<" {
             Draft::new(Code::UnknownKey, "the merge key << is not part of YAML 1.2")
                 .help("use an alias for a whole value, or `defaults` for what all checks share")
@@ -200,13 +214,15 @@ impl Reader {
         } else {
             let message = format!("unknown key {} in {}", quoted(name), part.name);
             let draft = Draft::new(Code::UnknownKey, message).allowed(part.keys().join(", "));
-            match (nearest(name, part.keys().iter().map(String::as_str)), is_expected(name, part)) {
-                (_, true) => draft.label("belongs under \"expect\""),
-                (Some(near), false) => draft.label(format!("did you mean {}?", quoted(near))),
-                (None, false) => draft,
+            let keys = part.keys();
+            match nearest(name, keys.iter().map(String::as_str)) {
+                _ if is_expected(name, part) => draft.label("belongs under \"expect\""),
+                Some(near) => draft.label(format!("did you mean {}?", quoted(near))),
+                None => draft,
             }
         };
         self.notes.add(key.place, path, draft);
+        near
     }
 }
 

@@ -21,12 +21,19 @@ impl Reader {
         path: Path<'_>,
         defaults: &Defaults,
     ) -> Option<Service> {
-        let section = self.section(node, part, path)?;
+        let Some(section) = self.section(node, part, path) else {
+            self.are_services_partial = true;
+            return None;
+        };
         let name = section.at("name").and_then(|at| self.text(at));
         let id = self.id_or_slug(&section, name.as_deref(), "name", ServiceId::new);
-        if let Some(id) = &id {
-            self.declare_service(id, section.place, path);
-        }
+        let is_second = match &id {
+            Some(id) => self.declare_service(id, section.place, path),
+            None => {
+                self.are_services_partial = true;
+                false
+            }
+        };
         if let (Some(id), Some(at)) = (&id, section.at("needs")) {
             self.need_places.insert(id.as_str().to_owned(), at.node.place);
         }
@@ -36,7 +43,7 @@ impl Reader {
         let (description, group) = (text(self, "description"), text(self, "group"));
         let is_public = section.at("public").and_then(|at| self.boolean(at)).unwrap_or(true);
         let announces = section.at("announce").and_then(|at| self.boolean(at)).unwrap_or(true);
-        let checks = self.checks(&section, id.as_ref(), defaults);
+        let checks = self.checks(&section, id.as_ref(), is_second, defaults);
         Some(Service { id: id?, name: name?, description, group, needs, checks, receivers, is_public, announces })
     }
 
@@ -61,8 +68,9 @@ impl Reader {
         made
     }
 
-    fn declare_service(&mut self, id: &ServiceId, place: Place, path: Path<'_>) {
-        let Some(first) = self.services.insert(id.as_str().to_owned(), place) else { return };
+    /// Returns whether there is one of this id already, which is noted.
+    fn declare_service(&mut self, id: &ServiceId, place: Place, path: Path<'_>) -> bool {
+        let Some(first) = self.services.insert(id.as_str().to_owned(), place) else { return false };
         let message = format!(
             "a second service {}, the first stands in {}:{}",
             quoted(id.as_str()),
@@ -71,6 +79,7 @@ impl Reader {
         );
         let draft = Draft::new(Code::DuplicateName, message).help("give each an `id` of its own");
         self.notes.add(place, path, draft);
+        true
     }
 
     fn needs(&mut self, section: &Section<'_, '_>) -> Vec<Need> {
@@ -123,27 +132,38 @@ impl Reader {
         self.mentions.push(Mention { place: at.node.place, path: at.path.to_string(), name: name.to_owned(), what });
     }
 
-    fn checks(&mut self, section: &Section<'_, '_>, service: Option<&ServiceId>, defaults: &Defaults) -> Vec<Check> {
+    fn checks(
+        &mut self,
+        section: &Section<'_, '_>,
+        service: Option<&ServiceId>,
+        is_second: bool,
+        defaults: &Defaults,
+    ) -> Vec<Check> {
         let mut read = Vec::new();
         for at in section.items("checks", self) {
             read.extend(self.check(at, defaults));
         }
-        if read.is_empty() && !section.has("checks") {
+        if read.is_empty() && self.notes.is_clean() {
             let name =
                 service.map_or_else(|| "a service".to_owned(), |id| format!("the service {}", quoted(id.as_str())));
             let draft = Draft::new(Code::Doubtful, format!("{name} has no checks")).help("its state stays unknown");
             self.notes.warn(section.place, section.path, draft);
         }
-        self.named(read, service.map_or("service", ServiceId::as_str))
+        match service {
+            // The ids of a second service's checks would only repeat its mistake.
+            Some(service) if !is_second => self.named(read, service.as_str(), section.path),
+            Some(_) | None => Vec::new(),
+        }
     }
 
     /// Gives every check its id: the one written, or one made from the service's.
-    fn named(&mut self, read: Vec<ReadCheck>, service: &str) -> Vec<Check> {
+    fn named(&mut self, read: Vec<ReadCheck>, service: &str, path: Path<'_>) -> Vec<Check> {
         let is_only = read.len() == 1;
         let mut names =
             Names { taken: read.iter().filter_map(|check| check.id.clone()).collect(), counts: BTreeMap::new() };
         let mut checks = Vec::new();
         for check in read {
+            let path = path.key("checks").item(check.index);
             let base = match &check.id {
                 Some(id) => id.clone(),
                 None if is_only => service.to_owned(),
@@ -151,18 +171,18 @@ impl Reader {
             };
             if check.is_both {
                 for (family, ending) in [(Family::V4, "-ipv4"), (Family::V6, "-ipv6")] {
-                    let id = self.declare_check(&joined(&base, ending), check.place, &check.path);
+                    let id = self.declare_check(&joined(&base, ending), check.place, path);
                     checks.push(Check { id, family, ..check.check.clone() });
                 }
             } else {
-                let id = self.declare_check(&base, check.place, &check.path);
+                let id = self.declare_check(&base, check.place, path);
                 checks.push(Check { id, ..check.check });
             }
         }
         checks
     }
 
-    fn declare_check(&mut self, id: &str, place: Place, path: &str) -> CheckId {
+    fn declare_check(&mut self, id: &str, place: Place, path: Path<'_>) -> CheckId {
         if let Some(first) = self.check_ids.get(id) {
             let message = format!(
                 "a second check {}, the first stands in {}:{}",

@@ -53,7 +53,10 @@ impl Reader {
                 self.notes.add(at.node.place, at.path, draft.help("remove those that nothing runs from"));
                 break;
             }
-            let Some(id) = self.id(at, LocationId::new) else { continue };
+            let Some(id) = self.id(at, LocationId::new) else {
+                self.are_locations_partial = true;
+                continue;
+            };
             if locations.contains(&id) {
                 let message = format!("the location {} is declared twice", quoted(id.as_str()));
                 self.notes.add(at.node.place, at.path, Draft::new(Code::DuplicateName, message).help("remove one"));

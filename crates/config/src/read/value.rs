@@ -22,14 +22,23 @@ impl Reader {
     fn unreadable(&mut self, at: At<'_, '_>, why: &str) {
         let name = quoted(at.path.name());
         let found = if matches!(at.form, Form::Token) { String::new() } else { format!(", found {}", at.node.found()) };
-        self.wrong(at, Code::WrongValue, format!("{name} is not {}: {why}{found}", at.form.noun()));
+        let message = format!("{name} is not {}: {why}{found}", at.form.noun());
+        let mut draft = Draft::new(Code::WrongValue, message).allowed(at.form.to_string());
+        if matches!(at.form, Form::Url) && why.contains("user or password") {
+            draft = draft.help("a check has `basic_auth` for it");
+        }
+        self.notes.add(at.node.place, at.path, draft);
     }
 
     /// The scalar that a value must be.
     fn scalar<'t, 's>(&mut self, at: At<'t, 's>) -> Option<&'t Scalar<'s>> {
         match &at.node.value {
+            Value::Scalar(scalar) if scalar.is_null() => {
+                self.wrong(at, Code::WrongValue, format!("{} has no value", quoted(at.path.name())));
+                None
+            }
             Value::Scalar(scalar) => Some(scalar),
-            Value::List(_) | Value::Map(_) => {
+            Value::List(_) | Value::Map(_) | Value::Unknown => {
                 let message =
                     format!("{} must be {}, found {}", quoted(at.path.name()), at.form.noun(), at.node.found());
                 self.wrong(at, Code::WrongType, message);
@@ -142,7 +151,8 @@ impl Reader {
             Ok(id) => Some(id),
             Err(error) => {
                 let message = format!("{} cannot be {}: {error}", quoted(at.path.name()), at.node.found());
-                let mut draft = Draft::new(Code::WrongValue, message);
+                let mut draft =
+                    Draft::new(Code::WrongValue, message).help("letters in an id are small, words are joined with -");
                 if let Some(near) = model::id::slug(written) {
                     draft = draft.label(format!("did you mean {}?", quoted(&near)));
                 }
@@ -157,6 +167,9 @@ impl Reader {
         let written = self.scalar(at)?.text.as_str();
         if let Some(location) = self.locations.iter().find(|location| location.as_str() == written) {
             return Some(location.clone());
+        }
+        if self.are_locations_partial {
+            return None;
         }
         let names: Vec<&str> = self.locations.iter().map(LocationId::as_str).collect();
         let mut draft = Draft::new(Code::UnknownName, format!("there is no location {}", at.node.found()))
@@ -173,7 +186,7 @@ impl Reader {
     pub(super) fn secret(&mut self, at: At<'_, '_>) -> Option<Secret> {
         let (value, name) = match &at.node.value {
             Value::Scalar(scalar) => (scalar.text.as_str(), at.path.name()),
-            Value::List(_) | Value::Map(_) => {
+            Value::List(_) | Value::Map(_) | Value::Unknown => {
                 let message = format!("{} must be a text, found {}", quoted(at.path.name()), at.node.found());
                 self.wrong(at, Code::WrongType, message);
                 return None;
@@ -230,6 +243,7 @@ impl Reader {
                 let words: Option<Vec<String>> = nodes
                     .iter()
                     .enumerate()
+                    .filter(|(_, node)| !matches!(node.value, Value::Unknown))
                     .map(|(index, node)| {
                         let item = At { node, form: &Form::LongText, given: at.given, path: at.path.item(index) };
                         self.text(item)
@@ -238,7 +252,7 @@ impl Reader {
                 Ok(words?)
             }
             Value::Scalar(scalar) => crate::words::split(scalar.text.as_str()),
-            Value::Map(_) => Err("it is a map"),
+            Value::Map(_) | Value::Unknown => Err("it is a map"),
         };
         match words {
             Ok(words) if words.first().is_none_or(|program| program.trim().is_empty()) => {
@@ -270,6 +284,9 @@ impl Reader {
         };
         let mut out = Vec::new();
         for (key, node) in pairs {
+            if matches!(node.value, Value::Unknown) {
+                continue;
+            }
             let name = key.name.as_str();
             let path = at.path.key(name);
             let item = At { node, form: &Form::LongText, given: at.given, path };
@@ -278,7 +295,8 @@ impl Reader {
                 Ok(()) => out.push((name.to_owned(), value)),
                 Err(why) => {
                     let message = format!("{} cannot hold {}: {why}", quoted(at.path.name()), quoted(name));
-                    self.notes.add(key.place, path, Draft::new(Code::WrongValue, message));
+                    let draft = Draft::new(Code::WrongValue, message).help("remove it, or mend its name or value");
+                    self.notes.add(key.place, path, draft);
                 }
             }
         }
@@ -301,6 +319,7 @@ impl Reader {
 pub(super) fn json(node: &Node<'_>) -> String {
     match &node.value {
         Value::Scalar(scalar) => json_scalar(scalar),
+        Value::Unknown => "null".to_owned(),
         Value::List(items) => {
             let items: Vec<String> = items.iter().map(json).collect();
             format!("[{}]", items.join(","))

@@ -43,6 +43,8 @@ pub(crate) fn build<'s>(
         environment,
         notes,
         open: Vec::new(),
+        items: Vec::new(),
+        pairs: Vec::new(),
         root: None,
         documents: 0,
         anchors: BTreeMap::new(),
@@ -76,14 +78,15 @@ struct Open<'s> {
     place: Place,
     anchor: usize,
     content: Content<'s>,
+    /// Where its content begins in the builder's `items` or `pairs`.
+    start: usize,
 }
 
 enum Content<'s> {
-    List(Vec<Node<'s>>),
+    List,
     Map {
-        entries: Vec<(Key<'s>, Node<'s>)>,
         key: Option<Key<'s>>,
-        names: BTreeSet<String>,
+        names: Option<BTreeSet<String>>,
     },
     /// A list or map where a key should be, or the value of a key given twice: read and dropped.
     Dropped,
@@ -94,6 +97,12 @@ struct Builder<'s, 'c> {
     environment: &'c dyn Fn(&str) -> Option<String>,
     notes: &'c mut Notes,
     open: Vec<Open<'s>>,
+    /// The items of all open lists, one behind the other. Each list takes its
+    /// own off the end when it is complete, in one allocation of the right
+    /// size; lists that grow on their own would double the memory of the tree.
+    items: Vec<Node<'s>>,
+    /// The same for maps.
+    pairs: Vec<(Key<'s>, Node<'s>)>,
     root: Option<Node<'s>>,
     documents: usize,
     anchors: BTreeMap<usize, Node<'s>>,
@@ -121,12 +130,11 @@ impl<'s> Builder<'s, '_> {
             }
             Event::SequenceStart(anchor, tag) => {
                 self.refuse_tag(tag.as_deref(), span);
-                self.start(anchor, span, Content::List(Vec::new()))
+                self.start(anchor, span, Content::List)
             }
             Event::MappingStart(anchor, tag) => {
                 self.refuse_tag(tag.as_deref(), span);
-                let content = Content::Map { entries: Vec::new(), key: None, names: BTreeSet::new() };
-                self.start(anchor, span, content)
+                self.start(anchor, span, Content::Map { key: None, names: None })
             }
             Event::SequenceEnd | Event::MappingEnd => self.end(),
         }
@@ -173,17 +181,21 @@ impl<'s> Builder<'s, '_> {
                 Content::Dropped
             }
             Some(Content::Dropped) => Content::Dropped,
-            Some(Content::Map { .. } | Content::List(_)) | None => content,
+            Some(Content::Map { .. } | Content::List) | None => content,
         };
-        self.open.push(Open { place, anchor, content });
+        let start = match content {
+            Content::List => self.items.len(),
+            Content::Map { .. } | Content::Dropped => self.pairs.len(),
+        };
+        self.open.push(Open { place, anchor, content, start });
         Ok(())
     }
 
     fn end(&mut self) -> Result<(), Stop> {
-        let Some(Open { place, anchor, content }) = self.open.pop() else { return Ok(()) };
+        let Some(Open { place, anchor, content, start }) = self.open.pop() else { return Ok(()) };
         let value = match content {
-            Content::List(items) => Value::List(items),
-            Content::Map { entries, .. } => Value::Map(entries),
+            Content::List => Value::List(self.items.drain(start..).collect()),
+            Content::Map { .. } => Value::Map(self.pairs.drain(start..).collect()),
             Content::Dropped => {
                 // Stands for a key that was refused, or is a part of one; either way a key's place is filled.
                 let key = Key { place, name: Text::Borrowed("") };
@@ -207,11 +219,13 @@ impl<'s> Builder<'s, '_> {
             return Ok(());
         }
         let (text, missing) = substitute(text, self.environment);
+        let is_known = missing.is_empty();
         for variable in missing {
             self.notes.add(place, "", variable);
         }
         let scalar = Scalar { text, is_plain: style == ScalarStyle::Plain };
-        self.place_node(anchor, Node { place, value: Value::Scalar(scalar) })
+        let value = if is_known { Value::Scalar(scalar) } else { Value::Unknown };
+        self.place_node(anchor, Node { place, value })
     }
 
     fn alias(&mut self, anchor: usize, span: Span) -> Result<(), Stop> {
@@ -252,23 +266,27 @@ impl<'s> Builder<'s, '_> {
             self.count_copied(node_count(&node), 0, node.place)?;
             self.anchors.insert(anchor, node.clone());
         }
-        match self.open.last_mut().map(|open| &mut open.content) {
-            None => self.root = Some(node),
-            Some(Content::List(items)) => items.push(node),
-            Some(Content::Map { entries, key, names }) => {
+        let Some(open) = self.open.last_mut() else {
+            self.root = Some(node);
+            return Ok(());
+        };
+        match &mut open.content {
+            Content::List => self.items.push(node),
+            Content::Map { key, names } => {
+                let entries = &self.pairs[open.start..];
                 let Some(key) = key.take() else { return Ok(()) };
                 if node.place.line != key.place.line && is_secret_key(key.name.as_str()) {
                     self.notes.hide(node.place);
                 }
                 if is_new(entries, names, key.name.as_str()) {
-                    entries.push((key, node));
+                    self.pairs.push((key, node));
                 } else {
                     let first = entries.iter().find(|(other, _)| other.name.as_str() == key.name.as_str());
                     let line = first.map_or(0, |(other, _)| other.place.line);
                     self.notes.add(key.place, "", given_twice(key.name.as_str(), line));
                 }
             }
-            Some(Content::Dropped) => {}
+            Content::Dropped => {}
         }
         Ok(())
     }
@@ -294,14 +312,12 @@ fn given_twice(name: &str, first_line: u32) -> Draft {
     Draft::new(Code::DuplicateKey, message).help("keep one of them; if both are lists, join them into one")
 }
 
-fn is_new<'s>(entries: &[(Key<'s>, Node<'s>)], names: &mut BTreeSet<String>, name: &str) -> bool {
+fn is_new<'s>(entries: &[(Key<'s>, Node<'s>)], names: &mut Option<BTreeSet<String>>, name: &str) -> bool {
     if entries.len() < LINEAR_KEYS_MAX {
         return !entries.iter().any(|(key, _)| key.name.as_str() == name);
     }
-    if names.is_empty() {
-        names.extend(entries.iter().map(|(key, _)| key.name.as_str().to_owned()));
-    }
-    names.insert(name.to_owned())
+    let known = || entries.iter().map(|(key, _)| key.name.as_str().to_owned()).collect();
+    names.get_or_insert_with(known).insert(name.to_owned())
 }
 
 fn tag_name(tag: &saphyr_parser::Tag) -> String {
@@ -310,7 +326,7 @@ fn tag_name(tag: &saphyr_parser::Tag) -> String {
 
 fn node_count(node: &Node<'_>) -> usize {
     1 + match &node.value {
-        Value::Scalar(_) => 0,
+        Value::Scalar(_) | Value::Unknown => 0,
         Value::List(items) => items.iter().map(node_count).sum(),
         Value::Map(entries) => entries.iter().map(|(_, value)| node_count(value)).sum(),
     }
@@ -318,7 +334,7 @@ fn node_count(node: &Node<'_>) -> usize {
 
 fn node_depth(node: &Node<'_>) -> usize {
     match &node.value {
-        Value::Scalar(_) => 0,
+        Value::Scalar(_) | Value::Unknown => 0,
         Value::List(items) => 1 + items.iter().map(node_depth).max().unwrap_or(0),
         Value::Map(entries) => 1 + entries.iter().map(|(_, value)| node_depth(value)).max().unwrap_or(0),
     }

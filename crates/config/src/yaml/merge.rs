@@ -21,7 +21,7 @@ fn merge_at<'s>(into: &mut Node<'s>, from: Node<'s>, path: &str, notes: &mut Not
     match (&mut into.value, from.value) {
         (Value::List(items), Value::List(more)) => items.extend(more),
         (Value::Map(entries), Value::Map(more)) => merge_maps(entries, more, path, notes),
-        (Value::Scalar(_) | Value::List(_) | Value::Map(_), _) => {
+        (Value::Scalar(_) | Value::List(_) | Value::Map(_) | Value::Unknown, _) => {
             let first = into.place;
             let what = if path.is_empty() { "the whole file".to_owned() } else { quoted(path) };
             let message =

@@ -38,6 +38,8 @@ pub(crate) enum Value<'s> {
     Scalar(Scalar<'s>),
     List(Vec<Node<'s>>),
     Map(Vec<(Key<'s>, Node<'s>)>),
+    /// A scalar whose variables are not known; the mistake is noted, and nothing more is said about it.
+    Unknown,
 }
 
 /// The key of a map with its place.
@@ -89,7 +91,7 @@ impl Node<'_> {
     pub(crate) fn is_null(&self) -> bool {
         match &self.value {
             Value::Scalar(scalar) => scalar.is_null(),
-            Value::List(_) | Value::Map(_) => false,
+            Value::List(_) | Value::Map(_) | Value::Unknown => false,
         }
     }
 
@@ -101,6 +103,7 @@ impl Node<'_> {
             Value::List(items) if items.is_empty() => "an empty list".to_owned(),
             Value::List(_) => "a list".to_owned(),
             Value::Map(_) => "a map".to_owned(),
+            Value::Unknown => "an unknown variable".to_owned(),
         }
     }
 }
@@ -111,3 +114,6 @@ impl Scalar<'_> {
         self.is_plain && matches!(self.text.as_str(), "" | "~" | "null" | "Null" | "NULL")
     }
 }
+
+// The tree of a large file is made of these; a hundred bytes more each is a hundred megabytes.
+const _: () = assert!(size_of::<Node<'static>>() <= 48 && size_of::<Key<'static>>() <= 40);

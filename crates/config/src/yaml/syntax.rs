@@ -6,8 +6,8 @@
 use crate::mistake::{Code, Draft, Notes};
 use saphyr_parser::ScanError;
 
-/// What the parser's sentence begins with or holds, what it means, and what to do.
-const MEANINGS: [(&str, &str, &str); 16] = [
+/// What the parser's sentence holds, what it means, and what to do. The first that fits counts.
+const MEANINGS: [(&str, &str, &str); 19] = [
     (
         "mapping values are not allowed",
         "a second \": \" in one line",
@@ -15,6 +15,11 @@ const MEANINGS: [(&str, &str, &str); 16] = [
     ),
     ("simple key expect", "a key without \":\"", "write `key: value`, with a space after the colon"),
     ("found unexpected end of stream", "a quote that is never closed", "add the closing quote"),
+    (
+        "invalid indentation in quoted scalar",
+        "a quote that is never closed",
+        "add the closing quote; a text in quotes over several lines is indented more than its key",
+    ),
     (
         "found unknown escape character",
         "an unknown \\ in double quotes",
@@ -31,6 +36,16 @@ const MEANINGS: [(&str, &str, &str); 16] = [
         "add the } or the comma",
     ),
     ("expected ',' or ']'", "a [ that is not closed, or a comma that is missing", "add the ] or the comma"),
+    (
+        "illegal placement of ':'",
+        "a [ above that is not closed, or a \":\" out of place",
+        "add the ], or put quotes around a value that holds \":\"",
+    ),
+    (
+        "invalid indentation in flow construct",
+        "a { or [ above that is not closed",
+        "close it with } or ], or indent this line more than the line where it begins",
+    ),
     (
         "did not find expected '-' indicator",
         "this line does not belong to the list above it",
@@ -53,9 +68,9 @@ const MEANINGS: [(&str, &str, &str); 16] = [
     ),
     ("did not find expected alphabetic or numeric", "a value that begins with & or *", "put quotes around it"),
     ("duplicated anchor", "an anchor that is named twice", "give each anchor a name of its own"),
-    ("found unprintable character", "a character that cannot be printed", "remove it"),
+    ("unprintable character", "a character that cannot be printed", "remove it"),
     ("invalid indentation", "this line is not indented far enough", "indent it more than the key it belongs to"),
-    ("found character that cannot start", "a value that begins with @ or `", "put quotes around it"),
+    ("unexpected character", "a value that begins with a character of YAML's own", "put quotes around it"),
 ];
 
 /// Notes what the parser found wrong with a file.

@@ -19,7 +19,13 @@ fn each_mistake_has_its_exact_message() {
                 assert!(!warnings.is_empty(), "{} has no mistake and no warning", path.display());
                 warnings
             }
-            Err(mistakes) => mistakes.to_string(),
+            Err(mistakes) => {
+                for mistake in mistakes.list() {
+                    let is_helpful = mistake.allowed.is_some() || mistake.help.is_some();
+                    assert!(is_helpful, "{} does not say what to do:\n{mistake}", path.display());
+                }
+                mistakes.to_string()
+            }
         };
         assert!(!said.contains("hunter2"), "{} shows a secret:\n{said}", path.display());
         wrong.extend(differs(&path.with_extension("txt"), &said));
@@ -53,7 +59,7 @@ fn a_mistake_can_be_read_by_programs() {
 fn more_than_a_hundred_mistakes_are_counted() {
     let text = format!("services:\n{}", "  - { name: A, colour: red }\n".repeat(5000));
     let mistakes = load_text(&text).expect_err("it has mistakes");
-    // Every service has an unknown key, and all but the first share their id.
+    // Every service has an unknown key, and all but the first have the id of the first.
     assert_eq!(mistakes.total(), 9_999);
     assert_eq!(mistakes.list().len(), 1000);
     assert!(mistakes.to_string().ends_with("9999 mistakes, the first 100 are shown\n"));
