@@ -18,6 +18,9 @@ use std::time::{Duration, Instant};
 /// Redirects kept as evidence; as many as a check may follow.
 const REDIRECTS_KEPT: usize = 20;
 
+/// Stands for a timeout that the clock cannot even express.
+const DEADLINE_MAX: Duration = Duration::from_secs(365 * 86_400);
+
 /// What a round has seen so far.
 pub(crate) struct Round {
     started: Instant,
@@ -128,7 +131,7 @@ impl Round {
 
     /// When the round must be over.
     pub(crate) fn deadline(&self) -> Instant {
-        self.started + self.timeout
+        self.started.checked_add(self.timeout).unwrap_or_else(|| self.started + DEADLINE_MAX)
     }
 
     /// Notes that the round passed so far, but only just. The first such note counts.

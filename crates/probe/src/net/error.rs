@@ -89,3 +89,26 @@ fn plain(error: &io::Error) -> String {
     let text = error.to_string();
     text.split(" (os error").next().unwrap_or(&text).to_owned()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use model::observation::Outcome;
+
+    #[test]
+    fn what_this_machine_lacks_is_never_the_targets_fault() {
+        for (code, outcome, cause, sentence) in [
+            (libc::EMFILE, Outcome::Own, Cause::Own, "too many open files in this process while reading of a:1"),
+            (libc::ENOBUFS, Outcome::Own, Cause::Own, "out of memory for the network while reading of a:1"),
+            (libc::EADDRNOTAVAIL, Outcome::Own, Cause::Own, "no local address or port is free while reading of a:1"),
+            (libc::ECONNRESET, Outcome::Fail, Cause::Reset, "a:1 reset the connection while reading"),
+            (libc::EPIPE, Outcome::Fail, Cause::Reset, "a:1 reset the connection while reading"),
+            (libc::ETIMEDOUT, Outcome::Fail, Cause::Timeout, "a:1 stopped answering while reading"),
+            (libc::EHOSTUNREACH, Outcome::Fail, Cause::Unreachable, "a:1 became unreachable while reading"),
+        ] {
+            let trouble = io_trouble(&io::Error::from_raw_os_error(code), "a:1", "reading");
+            assert_eq!((trouble.outcome, trouble.failure.cause), (outcome, cause), "{sentence}");
+            assert_eq!(trouble.failure.sentence, sentence);
+        }
+    }
+}

@@ -38,7 +38,7 @@ pub(crate) struct Target {
 pub(crate) enum Host {
     /// An address; the number is the IPv6 scope, 0 for none.
     Address(IpAddr, u32),
-    /// `localhost`, which is never asked of a name server (RFC 6761).
+    /// `localhost` or a name below it, never asked of a name server (RFC 6761).
     Local,
     /// Anything else.
     Name(Box<str>),
@@ -85,7 +85,8 @@ impl Host {
             return Err(wrong());
         }
         let name = bare.strip_suffix('.').unwrap_or(bare);
-        if name.eq_ignore_ascii_case("localhost") {
+        let last = name.rsplit('.').next().unwrap_or(name);
+        if last.eq_ignore_ascii_case("localhost") {
             return Ok(Self::Local);
         }
         Ok(Self::Name(bare.into()))
@@ -208,7 +209,7 @@ mod tests {
         assert_eq!(of("[::1]"), Some(Host::Address(IpAddr::V6(Ipv6Addr::LOCALHOST), 0)));
         assert_eq!(of("fe80::1%7").map(|h| matches!(h, Host::Address(_, 7))), Some(true));
         assert_eq!(of("fe80::1%lo").map(|h| matches!(h, Host::Address(_, 1))), Some(true));
-        assert_eq!(of("LocalHost."), Some(Host::Local));
+        assert_eq!((of("LocalHost."), of("a.localhost")), (Some(Host::Local), Some(Host::Local)));
         assert_eq!(of("_dmarc.example.org."), Some(Host::Name("_dmarc.example.org.".into())));
         for wrong in ["", "a b", "a/b", "ä.example", "1.2.3.4%eth0", "::1%../x", &"a".repeat(64), &"a.".repeat(128)] {
             assert!(Host::parse(wrong).is_err(), "{wrong}");

@@ -96,3 +96,11 @@ pub(crate) fn matches(pattern: &str, text: &str) -> bool {
     }
     rest.is_empty() || last == Some("")
 }
+
+/// How a round that passes ends.
+pub(crate) const PASS: (Outcome, Option<Cause>, &str) = (Outcome::Pass, None, "");
+
+/// How a round ends that fails with this sentence.
+pub(crate) fn fail(cause: Cause, sentence: &'static str) -> (Outcome, Option<Cause>, &'static str) {
+    (Outcome::Fail, Some(cause), sentence)
+}

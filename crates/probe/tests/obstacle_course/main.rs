@@ -6,6 +6,7 @@
 //! address and `*` for what differs from run to run. Every case is bounded in
 //! time, and floods are bounded in the bytes the server got rid of.
 
+mod answers;
 mod course;
 mod http;
 mod names;

@@ -1,6 +1,6 @@
 //! Names that do not resolve, resolve slowly, or lead to dead addresses.
 
-use crate::course::{assert_ended, get, http, matches, prober_with, round};
+use crate::course::{PASS, assert_ended, get, http, matches, prober_with, round};
 use crate::servers::{Script, Server, ok};
 use model::check::{Check, Family};
 use model::observation::{Cause, Outcome};
@@ -8,8 +8,6 @@ use probe::{Prober, ProberOptions};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
 use tokio::net::{TcpStream, UdpSocket};
-
-const PASS: (Outcome, Option<Cause>, &str) = (Outcome::Pass, None, "");
 
 /// What the name server knows: addresses, a response code, or silence.
 enum Zone {

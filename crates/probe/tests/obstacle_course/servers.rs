@@ -73,31 +73,31 @@ pub(crate) async fn nobody() -> SocketAddr {
 async fn follow(script: Script, mut stream: TcpStream, sent: Arc<AtomicU64>) {
     let request = if matches!(script, Script::Slam) { Vec::new() } else { read_request(&mut stream).await };
     match script {
-        Script::Say(bytes) => say(&mut stream, &bytes, &sent).await,
+        Script::Say(bytes) => send(&mut stream, &bytes, &sent).await,
         Script::Hold(bytes) => {
-            say(&mut stream, &bytes, &sent).await;
+            send(&mut stream, &bytes, &sent).await;
             hold(&mut stream).await;
         }
         Script::Drip(at_once, bytes, every) => {
-            say(&mut stream, &at_once, &sent).await;
+            send(&mut stream, &at_once, &sent).await;
             for byte in bytes {
                 tokio::time::sleep(every).await;
-                say(&mut stream, &[byte], &sent).await;
+                send(&mut stream, &[byte], &sent).await;
             }
         }
         Script::Reset(bytes) => {
-            say(&mut stream, &bytes, &sent).await;
+            send(&mut stream, &bytes, &sent).await;
             // What was said must have arrived before the reset discards it.
             tokio::time::sleep(Duration::from_millis(50)).await;
             let _ = socket2::SockRef::from(&stream).set_linger(Some(Duration::ZERO));
         }
         Script::HalfClose(bytes) => {
-            say(&mut stream, &bytes, &sent).await;
+            send(&mut stream, &bytes, &sent).await;
             let _ = stream.shutdown().await;
             hold(&mut stream).await;
         }
         Script::Flood(once, again) => {
-            say(&mut stream, &once, &sent).await;
+            send(&mut stream, &once, &sent).await;
             while stream.write_all(&again).await.is_ok() {
                 sent.fetch_add(again.len() as u64, Ordering::Relaxed);
             }
@@ -105,11 +105,16 @@ async fn follow(script: Script, mut stream: TcpStream, sent: Arc<AtomicU64>) {
         Script::RedirectOn => {
             let path = String::from_utf8_lossy(&request).split(' ').nth(1).unwrap_or("/").to_owned();
             let answer = format!("HTTP/1.1 302 Found\r\nLocation: {path}a\r\nContent-Length: 0\r\n\r\n");
-            say(&mut stream, answer.as_bytes(), &sent).await;
+            send(&mut stream, answer.as_bytes(), &sent).await;
         }
         Script::Slam => {}
-        Script::Echo => say(&mut stream, &ok(&String::from_utf8_lossy(&request)), &sent).await,
+        Script::Echo => send(&mut stream, &ok(&String::from_utf8_lossy(&request)), &sent).await,
     }
+}
+
+/// Says a text whose line ends become those of the network.
+pub(crate) fn say(text: &str) -> Script {
+    Script::Say(text.replace('\n', "\r\n").into_bytes())
 }
 
 /// An answer that is as it should be.
@@ -128,7 +133,7 @@ async fn read_request(stream: &mut TcpStream) -> Vec<u8> {
     request
 }
 
-async fn say(stream: &mut TcpStream, bytes: &[u8], sent: &AtomicU64) {
+async fn send(stream: &mut TcpStream, bytes: &[u8], sent: &AtomicU64) {
     if stream.write_all(bytes).await.is_ok() {
         sent.fetch_add(bytes.len() as u64, Ordering::Relaxed);
     }

@@ -1,6 +1,6 @@
 //! Servers whose TLS or certificate is wrong.
 
-use crate::course::{assert_ended, check, get, http, prober, round};
+use crate::course::{PASS, assert_ended, check, get, http, prober, round};
 use crate::servers::{Script, Server, ok};
 use model::check::{CheckKind, HostPort, StartTls, TlsCheck, Trust};
 use model::observation::{Cause, Outcome};
@@ -21,7 +21,6 @@ use tokio_rustls::TlsAcceptor;
 
 const DAY: Duration = Duration::from_secs(86_400);
 const NAME: &str = "good.test";
-const PASS: (Outcome, Option<Cause>, &str) = (Outcome::Pass, None, "");
 
 /// An authority with a file that lists it.
 struct Authority {
