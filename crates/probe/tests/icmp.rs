@@ -4,6 +4,8 @@
 //! A test that needs a namespace runs this program again inside one, for that
 //! test alone; `MAINSTAY_INSIDE` tells the two apart.
 
+#![expect(clippy::unwrap_used, reason = "what a test needs and does not get fails the test")]
+
 #[expect(dead_code, reason = "echoes need no server, only the rule for what is missing")]
 mod servers;
 

@@ -1,6 +1,8 @@
 //! Servers that misbehave on purpose, against every kind that talks over TCP
 //! and against DNS: each must end in time, within its limits, with a sentence.
 
+#![expect(clippy::unwrap_used, reason = "what a test needs and does not get fails the test")]
+
 use model::check::{
     Check, CheckKind, DialogueStep, DnsCheck, Family, HostPort, LatencyLimits, PostgresCheck, RecordType, RedisCheck,
     SmtpCheck, SmtpTls, SshCheck, TcpCheck, Trust,
