@@ -29,6 +29,9 @@ const PATIENCE: Duration = Duration::from_secs(2);
 /// Answers to a question of ours that came to be ignored before the socket is
 /// given up: somebody is guessing at it.
 const FOREIGN_MAX: usize = 64;
+/// Bytes of a packet that are read: more than we ask for, since some servers
+/// answer with what they like. It is part of every question under way.
+const UDP_SPACE_BYTES: usize = 4096;
 /// Records named in a sentence.
 const RECORDS_SHOWN: usize = 4;
 
@@ -169,7 +172,7 @@ impl DnsPlan {
         let socket = UdpSocket::bind((local, 0)).await.map_err(Miss::Own)?;
         socket.connect(server).await.map_err(Miss::Own)?;
         socket.send(&self.question.bytes(id)).await.map_err(Miss::of)?;
-        let mut space = [0u8; u16::MAX as usize];
+        let mut space = [0u8; UDP_SPACE_BYTES];
         for _ in 0..FOREIGN_MAX {
             let length = socket.recv(&mut space).await.map_err(Miss::of)?;
             match self.question.read(id, &space[..length]) {
