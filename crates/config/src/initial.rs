@@ -122,6 +122,9 @@ pub fn write_initial(found: &[Found]) -> String {
     for (name, found) in services {
         let checks: Vec<String> = found.into_iter().filter_map(check).collect();
         if !checks.is_empty() {
+            if !is_empty {
+                out.push('\n');
+            }
             is_empty = false;
             out.push_str(&service(&name, &checks, &mut ids));
         }
@@ -147,7 +150,6 @@ fn service(name: &str, checks: &[String], ids: &mut BTreeSet<String>) -> String 
     }
     out.push_str("    checks:\n");
     out.push_str(&checks.concat());
-    out.push('\n');
     out
 }
 
@@ -271,6 +273,21 @@ mod tests {
     }
 
     #[test]
+    fn what_is_commented_out_loads_once_it_is_not() {
+        for text in [write_initial(&[]), TAIL.to_owned()] {
+            let bare = |line: &str| line.replacen("# ", "", 1);
+            let is_yaml = |line: &&str| line.contains(": ") || line.contains(":\"") || line.ends_with(':');
+            let sentences = ["# What", "# Look", "  # Nothing", "  # Add", "# Who", "# The mail"];
+            let lines = text.lines().filter(|line| !sentences.iter().any(|start| line.starts_with(start)));
+            let text: Vec<String> = lines.filter(is_yaml).map(bare).collect();
+            let file = SourceFile { name: "mainstay.yaml".into(), text: text.join("\n") };
+            if let Err(mistakes) = load(&[file], &|_| None) {
+                panic!("{mistakes}\n{}", text.join("\n"));
+            }
+        }
+    }
+
+    #[test]
     fn every_kind_becomes_a_check() {
         let one = |(index, kind): (usize, FoundKind)| Found {
             name: format!("Thing {}", index / 2),
@@ -280,6 +297,30 @@ mod tests {
         };
         let found: Vec<Found> = kinds().into_iter().enumerate().map(one).collect();
         assert_eq!(loads(&found), found.len());
+    }
+
+    #[test]
+    fn what_init_writes_is_what_is_committed() {
+        let one = |name: &str, process: &str, address: &str, kind| Found {
+            name: name.into(),
+            process: Some(process.into()),
+            address: address.into(),
+            kind,
+        };
+        let found = [
+            one("Website", "nginx", "0.0.0.0:80", FoundKind::Http { tls: false, verify: true }),
+            one("Website", "nginx", "[::]:443", FoundKind::Http { tls: true, verify: false }),
+            one("SSH", "sshd", "0.0.0.0:22", FoundKind::Ssh { banner: "SSH-2.0-OpenSSH_9.2p1".into() }),
+            one("PostgreSQL", "postgres", "127.0.0.1:5432", FoundKind::Postgres),
+            one("DNS", "named", "127.0.0.1:53", FoundKind::Dns),
+            one("Mail", "dovecot", "127.0.0.1:143", FoundKind::Imap),
+        ];
+        let text = write_initial(&found);
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/initial.yaml");
+        if std::env::var_os("UPDATE").is_some() {
+            std::fs::write(path, &text).expect("the tree can be written");
+        }
+        assert_eq!(std::fs::read_to_string(path).expect("it is committed"), text);
     }
 
     proptest! {

@@ -227,28 +227,11 @@ pub(crate) static REDIS: Part = Part {
     ],
 };
 
-/// A sign of life.
+/// A sign of life. It has no thresholds: one that comes or fails to come decides.
 pub(crate) static HEARTBEAT: Part = Part {
     name: "a heartbeat check",
-    doc: "A sign of life that the watched thing sends to us: a request to /ping/ and the token.",
-    groups: &[
-        &[required("heartbeat", Form::Part(&BEAT), "When it is expected.")],
-        NAMED,
-        &[
-            default(
-                "down_after",
-                Form::Integer { low: 1, high: 100 },
-                "1",
-                "Missed signs in a row after which it counts as failing.",
-            ),
-            default(
-                "up_after",
-                Form::Integer { low: 1, high: 100 },
-                "1",
-                "Signs in a row after which it counts as good again.",
-            ),
-        ],
-    ],
+    doc: "A sign of life that the watched thing sends to us: a request to /ping/ and the token. One that does not come in time is an outage, the next one ends it.",
+    groups: &[&[required("heartbeat", Form::Part(&BEAT), "When it is expected.")], NAMED],
 };
 
 /// When a sign of life is expected.

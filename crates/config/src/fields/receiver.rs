@@ -14,7 +14,11 @@ pub(crate) static RECEIVER: Part = Part {
             Form::Url,
             "An address that gets each message as JSON, signed by Standard Webhooks if there is a `secret`.",
         ),
-        optional("secret", Form::Secret, "For `webhook`: whsec_ and base64 of 24 to 64 bytes."),
+        optional(
+            "secret",
+            Form::Secret,
+            "For `webhook`: whsec_ and base64 of 24 to 64 bytes; several with spaces between while a key is changed.",
+        ),
         optional(
             "slack",
             Form::Secret,

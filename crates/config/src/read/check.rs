@@ -63,7 +63,6 @@ impl Reader {
         let is_heartbeat = kind_name == "heartbeat";
         if is_heartbeat {
             (rounds.down_after, rounds.up_after) = (1, 1);
-            self.thresholds(&section, &mut rounds);
         } else {
             self.rounds(&section, &mut rounds);
         }

@@ -123,10 +123,12 @@ impl Reader {
     fn signing_key(&mut self, at: At<'_, '_>) -> Option<Secret> {
         let secret = self.secret(at)?;
         if let Secret::Inline(key) = &secret
-            && !is_signing_key(key)
+            && (key.trim().is_empty() || !key.split_whitespace().all(is_signing_key))
         {
             let draft = Draft::new(Code::WrongValue, "\"secret\" is not a signing key of Standard Webhooks")
-                .allowed("whsec_ and base64 of 24 to 64 bytes")
+                .allowed(
+                    "whsec_ and base64 of 24 to 64 bytes; several of them with spaces between while a key is changed",
+                )
                 .help("make one with: echo \"whsec_$(openssl rand -base64 32)\"");
             self.notes.add(at.node.place, at.path, draft);
             return None;

@@ -4,7 +4,7 @@
 //! `"url" is not a web address: `.
 
 use crate::fields::Form;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv6Addr};
 
 /// Characters of a regular expression or JSON path; nobody reads longer ones.
 const EXPRESSION_LENGTH_MAX: usize = 4096;
@@ -85,14 +85,19 @@ fn url(text: &str) -> Result<(), String> {
 }
 
 fn host(text: &str) -> Result<(), String> {
-    if text.parse::<IpAddr>().is_ok() {
-        return Ok(());
+    // A link-local address names its interface: fe80::1%eth0.
+    let address = text.split_once('%').map_or(text, |(address, _)| address);
+    if text.parse::<IpAddr>().is_ok() || address.parse::<Ipv6Addr>().is_ok() {
+        return no_control(text);
     }
     if text.starts_with('[') {
         return Err("an IPv6 address stands without brackets here".to_owned());
     }
     if text.contains(':') {
         return Err("it holds a \":\"; no port stands here".to_owned());
+    }
+    if text.contains('*') {
+        return Err("it holds '*'".to_owned());
     }
     domain(text)
 }
