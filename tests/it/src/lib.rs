@@ -11,7 +11,7 @@
 //! fails them where `CI` is set ([`program::require`]).
 //!
 //! Reading order: [`program`], [`process`], [`wait`], [`http`], [`certificates`],
-//! [`servers`], [`mainstay`], [`chromium`].
+//! [`servers`], [`webhook`], [`mainstay`], [`chromium`].
 
 pub mod certificates;
 pub mod chromium;
@@ -21,3 +21,4 @@ pub mod process;
 pub mod program;
 pub mod servers;
 pub mod wait;
+pub mod webhook;

@@ -158,7 +158,7 @@ fn attention(status: &api::Status) {
         );
     }
     if status.deliveries_open > 0 {
-        anstream::println!("  {DIM}{} deliveries wait or run{DIM:#}", status.deliveries_open);
+        anstream::println!("  {DIM}deliveries under way: {}{DIM:#}", status.deliveries_open);
     }
 }
 

@@ -32,7 +32,8 @@ pub(crate) struct Follower {
     deliveries: watch::Sender<u64>,
     urgent: watch::Sender<u64>,
     reconfigured: watch::Sender<u64>,
-    durable: u64,
+    history: Option<Arc<history::Store>>,
+    replayed_upto: u64,
 }
 
 pub(crate) fn channel() -> (Followed, Follower) {
@@ -42,22 +43,32 @@ pub(crate) fn channel() -> (Followed, Follower) {
     let (reconfigured, reconfigured_rx) = watch::channel(0);
     let followed =
         Followed { batches: batches_rx, deliveries: deliveries_rx, urgent: urgent_rx, reconfigured: reconfigured_rx };
-    (followed, Follower { batches, deliveries, urgent, reconfigured, durable: 0 })
+    (followed, Follower { batches, deliveries, urgent, reconfigured, history: None, replayed_upto: 0 })
 }
 
 impl Follower {
-    /// Tells up to which entry the history has everything.
-    pub(crate) fn with_history(mut self, history: &history::Store) -> Self {
-        self.durable = history.watermark();
+    /// Names the history that replayed results go to.
+    pub(crate) fn with_history(mut self, history: &Arc<history::Store>) -> Self {
+        self.history = Some(Arc::clone(history));
         self
     }
 
     fn keep(&self, index: u64, entry: &Arc<Entry>) {
-        if index <= self.durable || !matches!(entry.body, Body::Results(_)) {
+        let Body::Results(batch) = &entry.body else {
+            return;
+        };
+        if index > self.replayed_upto {
+            // The receiver is gone only when the node stops; the log keeps the batch.
+            let _ = self.batches.blocking_send((index, Arc::clone(entry)));
             return;
         }
-        // The receiver is gone only when the node stops; the log keeps the batch.
-        let _ = self.batches.blocking_send((index, Arc::clone(entry)));
+        // While the node opens nobody receives yet. What the history has already it skips.
+        let Some(history) = &self.history else {
+            return;
+        };
+        if let Err(error) = history.apply(index, entry.at, &batch.location, &batch.observations) {
+            tracing::warn!(index, error = %crate::chain(&anyhow::Error::new(error)), "replayed results could not be kept");
+        }
     }
 }
 
@@ -73,6 +84,10 @@ impl Observer for Follower {
                 Effect::LookNow(_) => {}
             }
         }
+    }
+
+    fn replay_begins(&mut self, upto: u64) {
+        self.replayed_upto = upto;
     }
 
     fn repeated(&mut self, index: u64, entry: &Arc<Entry>) {

@@ -14,7 +14,7 @@ use tokio::sync::{mpsc, oneshot};
 use web::Commands;
 use web::commands::{
     CommandError, Heartbeat, HeartbeatError, HistoryError, NodeStatus, Pending, ResultRange, RollupRange, RollupStep,
-    StoredResult, StoredRollup,
+    RoundCounts, StoredResult, StoredRollup,
 };
 
 /// Pieces of evidence looked at for the newest failure; passed rounds lie between them.
@@ -130,6 +130,7 @@ impl Commands for Wishes {
 
     fn status(&self) -> NodeStatus {
         let status = self.house.node.status();
+        let (started, late, skipped) = self.house.lag.counts();
         let history_bytes = self.house.history.disk_usage().map_or(0, |usage| usage.history_bytes);
         NodeStatus {
             applied_index: status.applied_index,
@@ -140,6 +141,7 @@ impl Commands for Wishes {
             disk_free_bytes: status.free_bytes,
             is_tight: status.is_tight,
             uptime: self.started.elapsed(),
+            rounds: RoundCounts { started, late, skipped },
         }
     }
 }
