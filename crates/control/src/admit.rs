@@ -148,6 +148,7 @@ fn replace(state: &mut State, configuration: Configuration, digest: &str, effect
     state.revision = state.applied_index();
     state.attention.clear();
     state.rebuild_index();
+    delivery::abandon(state);
     let removed = state.receivers_raised().filter(|id| state.configuration.receiver(id).is_none()).collect::<Vec<_>>();
     for id in removed {
         state.own_raised.remove(&delivery::unreachable_subject(&id));

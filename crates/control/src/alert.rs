@@ -23,7 +23,8 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// How long a service may go unverified before its owners are told.
+/// How long a service may go unverified before its owners are told, counted
+/// from when that was noticed: a node that was off has noticed nothing.
 const UNVERIFIED_ALARM_AFTER: Duration = Duration::from_secs(10 * 60);
 
 /// What is to be done about a service's incident.
@@ -192,9 +193,9 @@ fn open(state: &mut State, at: u32, service: &Service, effects: &mut BTreeSet<Ef
         revision: state.applied_index(),
     };
     let said = if is_down {
-        format!("{} has not been reachable since {started}. We are looking into it.", service.name)
+        format!("{} has not been reachable since {}. We are looking into it.", service.name, started.minute())
     } else {
-        format!("{} has not been working well since {started}. We are looking into it.", service.name)
+        format!("{} has not been working well since {}. We are looking into it.", service.name, started.minute())
     };
     incident.add(Line { at: now, phase: Phase::Investigating, text: said, is_public: true, author: None });
     state.services.get_mut(at as usize).expect("it was there a moment ago").incident = Some(id);
@@ -241,7 +242,8 @@ fn resolve(state: &mut State, at: u32, service: &Service, id: IncidentId, effect
     let lasted = state.incident(id).map_or(Duration::ZERO, |incident| over.since(incident.started));
     state.decide(Some(&service.id), None, Reason::Resolved { incident: id, lasted });
     effects.insert(Effect::Publish);
-    let text = format!("{} is up again since {over}. It was out for {}.", service.name, humane_duration(lasted));
+    let text =
+        format!("{} is up again since {}. It was out for {}.", service.name, over.minute(), humane_duration(lasted));
     tell(state, service, id, Step::Resolved, &text, effects);
 }
 
@@ -263,7 +265,7 @@ fn close(state: &mut State, id: IncidentId, over: Timestamp) {
         let over = over.max(incident.started);
         incident.resolved = Some(over);
         let lasted = humane_duration(over.since(incident.started));
-        let text = format!("{} works again since {over}, after {lasted}.", incident.service_name);
+        let text = format!("{} works again since {}, after {lasted}.", incident.service_name, over.minute());
         incident.add(Line { at: now, phase: Phase::Resolved, text, is_public: true, author: None });
     });
 }
@@ -352,7 +354,7 @@ pub(crate) fn unverified(state: &mut State, effects: &mut BTreeSet<Effect>) {
     const ALARM: &str = "unverified";
     let now = state.now();
     let is_stale = |known: &crate::standing::ServiceState| {
-        known.status() == ServiceStatus::Unknown && now.since(known.ledger.since()) > UNVERIFIED_ALARM_AFTER
+        known.status() == ServiceStatus::Unknown && now.since(known.concluded) > UNVERIFIED_ALARM_AFTER
     };
     let stale: Vec<String> = state
         .services()

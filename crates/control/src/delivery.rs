@@ -377,6 +377,23 @@ fn means_of(state: &State, receiver: &ReceiverId) -> &'static str {
     state.configuration.receiver(receiver).map_or("removed", |receiver| receiver.means.name())
 }
 
+/// Ends the deliveries to receivers that are no longer configured.
+pub(crate) fn abandon(state: &mut State) {
+    let at = state.now();
+    let is_orphan = |delivery: &&Arc<Delivery>| {
+        !delivery.state.is_finished() && state.configuration.receiver(&delivery.receiver).is_none()
+    };
+    let orphans: Vec<String> =
+        state.deliveries.values().filter(is_orphan).map(|delivery| delivery.message.key.clone()).collect();
+    for key in orphans {
+        if let Some(delivery) = Arc::make_mut(&mut state.deliveries).get_mut(&key) {
+            let reason = "the receiver is no longer configured".to_owned();
+            Arc::make_mut(delivery).state = DeliveryState::Dead { at, reason };
+        }
+        finish(state, &key);
+    }
+}
+
 fn finish(state: &mut State, key: &str) {
     state.deliveries_open = state.deliveries_open.saturating_sub(1);
     let finished = Arc::make_mut(&mut state.deliveries_finished);

@@ -26,6 +26,8 @@ pub struct ServiceState {
     pub observed_since: Timestamp,
     /// What the page shows, and the split of its time.
     pub ledger: Ledger,
+    /// When what the page shows was concluded; later than its begin.
+    pub concluded: Timestamp,
     /// The open incident.
     pub incident: Option<IncidentId>,
     /// Why an incident is not opened or closed yet, as last decided.
@@ -39,6 +41,7 @@ impl ServiceState {
             observed: ServiceStatus::Unknown,
             observed_since: now,
             ledger: Ledger::new(ServiceStatus::Unknown, now),
+            concluded: now,
             incident: None,
             hold: None,
         }
@@ -289,6 +292,7 @@ fn restate(state: &mut State, at: u32) -> bool {
     }
     if shown_before != shown {
         known.ledger.turn(shown, turned_at.min(now));
+        known.concluded = now;
         let since = known.ledger.since();
         state.decide(Some(&service.id), None, Reason::Status { from: shown_before, to: shown, since });
     }

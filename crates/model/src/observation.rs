@@ -38,7 +38,8 @@ impl Observation {
         let texts = [&evidence.status, &evidence.excerpt, &evidence.performance];
         let texts: usize = texts.into_iter().flatten().map(String::len).sum();
         let failure = detail.failure.as_ref().map_or(0, |failure| failure.sentence.len());
-        let addresses: usize = evidence.addresses.iter().map(|tried| FLAT + tried.error.as_ref().map_or(0, String::len)).sum();
+        let addresses: usize =
+            evidence.addresses.iter().map(|tried| FLAT + tried.error.as_ref().map_or(0, String::len)).sum();
         let redirects: usize = evidence.redirects.iter().map(String::len).sum();
         let certificate = evidence.certificate.as_ref().map_or(0, |facts| {
             let names: usize = facts.names.iter().map(String::len).sum();

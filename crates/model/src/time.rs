@@ -68,6 +68,12 @@ impl Timestamp {
         (year, month, day, second / 3600, second / 60 % 60, second % 60, in_day % 1000)
     }
 
+    /// The instant for people, to the minute: `2026-11-20 21:23 UTC`.
+    pub fn minute(self) -> String {
+        let (year, month, day, hour, minute, _, _) = self.civil();
+        format!("{year:04}-{month:02}-{day:02} {hour:02}:{minute:02} UTC")
+    }
+
     /// Reads `2026-11-20T21:23:00Z`, with optional fraction, or with an offset
     /// such as `+01:00`. `None` if the text is anything else.
     pub fn parse_rfc3339(text: &str) -> Option<Self> {
@@ -269,6 +275,7 @@ mod tests {
     fn a_timestamp_reads_as_rfc_3339() {
         let t = Timestamp::from_ms(1_795_209_780_000);
         assert_eq!(t.to_string(), "2026-11-20T21:23:00Z");
+        assert_eq!(t.minute(), "2026-11-20 21:23 UTC");
         assert_eq!(Timestamp::parse_rfc3339("2026-11-20T22:23:00+01:00"), Some(t));
         assert_eq!(Timestamp::parse_rfc3339("2026-11-20T21:23:00.250Z").map(Timestamp::as_ms), Some(1_795_209_780_250));
         for wrong in [
