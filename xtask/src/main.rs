@@ -7,10 +7,12 @@
 //! `cargo test --workspace` has no secrets from whoever runs it.
 
 mod arrows;
+mod bench;
 mod process;
 mod report;
 mod schema;
 mod setup;
+mod sim;
 mod suite;
 mod tidy;
 mod workspace;
@@ -41,6 +43,12 @@ enum Task {
     Arrows,
     /// Writes the configuration's JSON schema and reference page anew
     Schema,
+    /// Seeds of the simulator, as many as wanted
+    Sim(sim::Seeds),
+    /// Kills of the real binary under load, as many as wanted
+    Soak(sim::Kills),
+    /// The figures to reach: measured, and compared with the programs people know
+    Bench(bench::Arguments),
 }
 
 fn main() -> ExitCode {
@@ -61,5 +69,8 @@ fn perform(task: &Task) -> anyhow::Result<()> {
         Task::Tidy => tidy::run(),
         Task::Arrows => arrows::run(),
         Task::Schema => schema::run(),
+        Task::Sim(seeds) => sim::run(seeds),
+        Task::Soak(kills) => sim::soak(kills),
+        Task::Bench(arguments) => bench::run(arguments),
     }
 }
