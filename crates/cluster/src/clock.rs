@@ -147,7 +147,7 @@ impl ClockModel {
         let ahead_ms = wall.as_ms().saturating_sub(self.expected().as_ms());
         let distance = Duration::from_millis(ahead_ms.unsigned_abs());
         let was = self.belief;
-        if ahead_ms.abs() <= DRIFT_MS_MAX {
+        if ahead_ms.saturating_abs() <= DRIFT_MS_MAX {
             self.belief = Belief::Agrees;
             self.slew(ahead_ms, passed_us / SLEW_SMALL);
             return (was != Belief::Agrees).then_some(ClockEvent::Agrees);
@@ -158,7 +158,7 @@ impl ClockModel {
             return (was != Belief::Behind).then_some(ClockEvent::JumpedBack { by: distance });
         }
         match was {
-            Belief::Ahead { by_ms, since } if (ahead_ms - by_ms).abs() <= DRIFT_MS_MAX => {
+            Belief::Ahead { by_ms, since } if ahead_ms.saturating_sub(by_ms).saturating_abs() <= DRIFT_MS_MAX => {
                 if self.boot.saturating_sub(since) < BELIEF {
                     return None;
                 }

@@ -192,6 +192,15 @@ impl Database {
         if self.wal_bytes < CHECKPOINT_BYTES { Ok(()) } else { self.checkpoint("PASSIVE") }
     }
 
+    /// Moves the write-ahead log into the database; false if there was nothing in it.
+    pub(crate) fn checkpoint_if_any(&mut self) -> Result<bool, LogError> {
+        let is_any = self.wal_bytes > 0;
+        if is_any {
+            self.checkpoint("PASSIVE")?;
+        }
+        Ok(is_any)
+    }
+
     /// Closes the files, with an empty write-ahead log.
     pub(crate) fn close(mut self, committed: Option<StoredLogId>) -> Result<(), LogError> {
         self.meta.committed = committed;

@@ -265,6 +265,7 @@ impl<O: Observer> Thread<O> {
                     match applied {
                         Ok(answers) => {
                             self.shared.publish(self.current.clone());
+                            self.observer.published();
                             // openraft may have stopped meanwhile.
                             let _ = reply.send(answers);
                         }

@@ -252,6 +252,11 @@ impl Node {
     /// [`SnapshotError::Full`] if there is no room for it, which harms
     /// nothing; [`SnapshotError::Stopped`] if the node stops meanwhile.
     pub async fn snapshot_now(&self) -> Result<(), SnapshotError> {
+        let full = || SnapshotError::Full { path: self.0.directory.join(crate::snapshot::DIRECTORY) };
+        if self.0.gauge.get() == Room::Exhausted {
+            // openraft waits for the log, it could not even begin.
+            return Err(full());
+        }
         let wanted = self.0.shared.published().last.map(|id| id.index);
         let taken = tokio::time::timeout(SNAPSHOT_WAIT, async {
             let mut facts = self.0.shared.snapshot_facts();
@@ -269,11 +274,11 @@ impl Node {
                     _ = self.0.failure.wait() => return Err(SnapshotError::Stopped),
                 };
                 if facts.is_full {
-                    return Err(SnapshotError::Full { path: self.0.directory.join(crate::snapshot::DIRECTORY) });
+                    return Err(full());
                 }
             }
         });
-        taken.await.unwrap_or(Err(SnapshotError::Stopped))
+        taken.await.unwrap_or(Err(SnapshotError::TimedOut))
     }
 
     /// Waits until the node stops by itself, and says why; for ever if it does not.
@@ -290,6 +295,8 @@ impl Node {
     /// acknowledged is lost.
     pub async fn close(&self) -> Result<(), CloseError> {
         let Some(running) = self.0.running.lock().await.take() else { return Ok(()) };
+        // Else a disk without any room would keep the node from ending.
+        self.0.store.writer().stop_waiting_for_room();
         self.0.closing.send_replace(true);
         join(running.proposer).await;
         join(running.housekeeper).await;

@@ -11,11 +11,17 @@ use std::sync::Arc;
 /// proposers wait, which is how a slow store slows its sources down. It must
 /// not wait for something that itself waits for a proposal.
 pub trait Observer: Send + 'static {
-    /// An entry was applied. `state` is the state with this entry in it.
+    /// An entry was applied. `state` is the state with this entry in it, which
+    /// nobody else can see yet: who is woken for an entry is woken in
+    /// [`Observer::published`].
     ///
     /// After a restart entries behind the snapshot are applied once more and
     /// reported once more with the same index; see [`Observer::replay_begins`].
     fn applied(&mut self, index: u64, entry: &Arc<Entry>, applied: &Applied, state: &State);
+
+    /// What was applied since the last call is published: whoever asks the node
+    /// for its state from now on gets one with all of it.
+    fn published(&mut self) {}
 
     /// Called once while the node opens, before anything else: every entry up
     /// to and including index `upto` was in the log already, so it may have

@@ -83,6 +83,9 @@ pub enum SnapshotError {
         /// The other cluster.
         found: ClusterId,
     },
+    /// It takes too long; it may still come.
+    #[error("the snapshot is not written yet, although long waited for")]
+    TimedOut,
     /// The node stopped before it was written.
     #[error("the node has stopped")]
     Stopped,

@@ -75,15 +75,16 @@ impl LogStore {
         };
         let read = self.writer.ask(|reply| Job::Read { from, to, bytes_max, reply }).await;
         let rows = read.map_err(|error| self.fail(error, |error| StorageIOError::read_logs(error)))?;
-        rows.iter().map(|row| self.decode(row)).collect()
-    }
-
-    fn decode(&self, row: &Row) -> Result<RaftEntry, StorageError> {
-        row.decode().map_err(|error| {
-            let path = crate::database::FILE.into();
-            let error = LogError::Unreadable { path, position: row.id.position, source: error.into() };
-            self.fail(error, |error| StorageIOError::read_log_at_index(row.id.position, error))
-        })
+        let mut entries = Vec::with_capacity(rows.len());
+        for row in rows {
+            let position = row.id.position;
+            entries.push(row.decode().map_err(|error| {
+                let path = crate::database::FILE.into();
+                let error = LogError::Unreadable { path, position, source: error.into() };
+                self.fail(error, |error| StorageIOError::read_log_at_index(position, error))
+            })?);
+        }
+        Ok(entries)
     }
 }
 

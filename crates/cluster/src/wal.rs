@@ -48,7 +48,8 @@ pub(crate) struct Damage {
 /// record in the database file itself, if there is one.
 pub(crate) fn scan(bytes: &[u8], checkpointed: Option<u64>) -> Result<Scan, Damage> {
     let Some(header) = Header::read(bytes) else {
-        return if Tail::of(bytes, 0, None).commits > 0 { Err(Damage { offset: 0 }) } else { Ok(Scan::Empty) };
+        let is_needed = Tail::of(bytes, 0, None).commits > 0 || first_frame_is_whole(bytes);
+        return if is_needed { Err(Damage { offset: 0 }) } else { Ok(Scan::Empty) };
     };
     let mut sums = header.sums;
     let mut known = checkpointed;
@@ -70,6 +71,15 @@ pub(crate) fn scan(bytes: &[u8], checkpointed: Option<u64>) -> Result<Scan, Dama
     }
     let nothing_behind = Tail { commits: 0, newest_counter: None, frames: 0, offset: 0 };
     Ok(header.verdict(committed_frames, frames.len(), &nothing_behind))
+}
+
+/// Whether the first frame follows from the checksum stored in a header that
+/// is wrong elsewhere.
+fn first_frame_is_whole(bytes: &[u8]) -> bool {
+    frames_of(bytes).first().is_some_and(|frame| {
+        let stored = (number_at(bytes, 24), number_at(bytes, 28));
+        frame.is_commit() && [false, true].into_iter().any(|big| frame.sums_after(stored, big) == frame.stored_sums())
+    })
 }
 
 #[derive(Debug, Clone, Copy)]

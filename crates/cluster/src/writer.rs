@@ -64,8 +64,16 @@ impl Writer {
         let (jobs, queue) = mpsc::channel(QUEUE_LENGTH);
         let is_closing = Arc::new(AtomicBool::new(false));
         let committed = database.meta().committed;
-        let mut thread =
-            Thread { queue, reserve, failure, is_closing: Arc::clone(&is_closing), committed, next: None, lock };
+        let mut thread = Thread {
+            queue,
+            reserve,
+            failure,
+            is_closing: Arc::clone(&is_closing),
+            committed,
+            has_written: false,
+            next: None,
+            lock,
+        };
         std::thread::Builder::new().name("log".to_owned()).spawn(move || thread.run(database))?;
         Ok(Self { jobs, is_closing })
     }
@@ -81,9 +89,13 @@ impl Writer {
         answer.await.unwrap_or(Err(LogError::Closed))
     }
 
-    /// Closes the files. What waits for room on a full disk is given up first.
-    pub(crate) async fn close(&self) -> Result<(), LogError> {
+    /// From here on a disk without any room is an error instead of a wait.
+    pub(crate) fn stop_waiting_for_room(&self) {
         self.is_closing.store(true, Ordering::Release);
+    }
+
+    /// Closes the files.
+    pub(crate) async fn close(&self) -> Result<(), LogError> {
         self.ask(Job::Close).await
     }
 }
@@ -94,6 +106,8 @@ struct Thread {
     failure: FailureSlot,
     is_closing: Arc<AtomicBool>,
     committed: Option<StoredLogId>,
+    /// Whether something was written since the last housekeeping.
+    has_written: bool,
     /// A job that was taken from the queue but must wait for the ones before.
     next: Option<Job>,
     /// The directory's lock, held as long as the files are open.
@@ -160,6 +174,7 @@ impl Thread {
             })
             .collect();
         let written = self.write(database, &changes);
+        self.has_written = true;
         let failed = written.is_err();
         for job in group {
             match job {
@@ -174,7 +189,7 @@ impl Thread {
             }
         }
         written?;
-        self.checkpoint(database)
+        self.checkpoint_if_long(database)
     }
 
     /// Writes until it is written, however long the disk stays full.
@@ -191,11 +206,14 @@ impl Thread {
         }
     }
 
-    fn make_room(&self, database: &Database) -> Result<(), LogError> {
-        if self.reserve.release() {
+    /// Makes room in the order of what it costs: the write-ahead log takes
+    /// several times the room of what is in it, so moving it into the database
+    /// often is enough; then the reserve; then only waiting helps.
+    fn make_room(&self, database: &mut Database) -> Result<(), LogError> {
+        if self.has_moved(database)? || self.reserve.release() {
             return Ok(());
         }
-        if self.is_closing.load(Ordering::Acquire) {
+        if self.is_closing.load(Ordering::Acquire) || self.queue.is_closed() {
             return Err(LogError::Full { path: database.path().to_owned() });
         }
         self.reserve.is_exhausted();
@@ -204,17 +222,27 @@ impl Thread {
         Ok(())
     }
 
+    /// Moves the write-ahead log into the database; says whether it was there
+    /// and could be moved.
+    fn has_moved(&self, database: &mut Database) -> Result<bool, LogError> {
+        match database.checkpoint_if_any() {
+            Err(error) if error.is_full() => Ok(false),
+            moved => moved,
+        }
+    }
+
     fn housekeep(&mut self, database: &mut Database) -> Result<(), LogError> {
         self.reserve.heal();
-        if database.meta().committed != self.committed {
+        // While entries come, the next one carries the commit index along.
+        if database.meta().committed != self.committed && !std::mem::take(&mut self.has_written) {
             self.write(database, &[])?;
         }
-        self.checkpoint(database)
+        self.checkpoint_if_long(database)
     }
 
     /// Without room the write-ahead log just stays longer; the next write that
     /// needs room gives the reserve up.
-    fn checkpoint(&self, database: &mut Database) -> Result<(), LogError> {
+    fn checkpoint_if_long(&self, database: &mut Database) -> Result<(), LogError> {
         match database.checkpoint_if_long() {
             Err(error) if error.is_full() => {
                 self.reserve.release();

@@ -1,6 +1,8 @@
 //! Damage on the disk is refused with what to do; what was never acknowledged
 //! is cut.
 
+#![expect(clippy::unwrap_used, reason = "what a test needs and does not get fails the test")]
+
 mod common;
 
 use cluster::{Node, Options};
@@ -148,9 +150,14 @@ async fn a_damaged_header_of_the_write_ahead_log_is_refused() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("data");
     unclean(&path, 3);
-    flip(&wal(&path), 17);
-    let error = Node::open(&path, Options::default(), Log::default()).await.unwrap_err().to_string();
-    assert!(error.contains("the frame at byte 0 is wrong"), "{error}");
+    let whole = std::fs::read(wal(&path)).unwrap();
+    let first_commit = commits(&whole)[0];
+    for (at, length) in [(2, whole.len()), (17, whole.len()), (26, whole.len()), (17, first_commit)] {
+        std::fs::write(wal(&path), &whole[..length]).unwrap();
+        flip(&wal(&path), at);
+        let error = Node::open(&path, Options::default(), Log::default()).await.unwrap_err().to_string();
+        assert!(error.contains("the frame at byte 0 is wrong"), "{error}");
+    }
 }
 
 /// A closed log whose entries are all in the database file.

@@ -1,5 +1,7 @@
 //! A data directory that is wrong has one clear error.
 
+#![expect(clippy::unwrap_used, reason = "what a test needs and does not get fails the test")]
+
 mod common;
 
 use cluster::{Node, OpenError, Options};

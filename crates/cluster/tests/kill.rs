@@ -5,6 +5,8 @@
 //! page cache survives a kill, so this proves order and recovery; that flushes
 //! come before answers is proved in `power_cut.rs`.
 
+#![expect(clippy::unwrap_used, reason = "what a test needs and does not get fails the test")]
+
 mod common;
 
 use cluster::{Node, Options, SnapshotPolicy};

@@ -1,5 +1,7 @@
 //! One node: what it takes, what it keeps over a restart, what it reports.
 
+#![expect(clippy::unwrap_used, reason = "what a test needs and does not get fails the test")]
+
 mod common;
 
 use cluster::{Node, Options, ProposeError, SnapshotPolicy};

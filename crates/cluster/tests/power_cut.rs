@@ -5,6 +5,8 @@
 //! over a disk whose flushes do nothing must find a loss; that shows that it
 //! can.
 
+#![expect(clippy::unwrap_used, reason = "what a test needs and does not get fails the test")]
+
 mod common;
 mod disk;
 
@@ -17,7 +19,7 @@ use std::path::Path;
 use std::sync::{Arc, Mutex};
 
 /// Lives of a directory, and power cuts in each.
-const LIVES: u64 = 30;
+const LIVES: u64 = 20;
 const CUTS: u64 = 12;
 const PROPOSERS: u64 = 4;
 
@@ -35,13 +37,13 @@ fn a_power_cut_loses_nothing_acknowledged_and_invents_nothing() {
         let ledger = live(seed() + life * 1_000, true).unwrap_or_else(|loss| panic!("{loss}"));
         answered += ledger.answered.len();
     }
-    assert!(answered > 5_000, "only {answered} answers");
+    assert!(answered > 3_000, "only {answered} answers");
 }
 
 #[test]
 fn a_disk_that_does_not_flush_is_found_out() {
-    let losses = (0..LIVES).filter(|life| live(seed() + life * 1_000, false).is_err()).count();
-    assert!(losses > 0, "the test above cannot fail");
+    let mut found = (0..LIVES).filter_map(|life| live(seed() + life * 1_000, false).err());
+    assert!(found.any(|found| found.contains("is lost")), "the test above cannot fail");
 }
 
 fn seed() -> u64 {
@@ -58,8 +60,10 @@ fn live(seed: u64, is_honest: bool) -> Result<Ledger, String> {
     for cut in 0..CUTS {
         random = next(random);
         let survivors = [0, 30, 70, 100][(random >> 8) as usize % 4];
-        // Opening takes some tens of operations: a few lives end there.
-        let operations = 10 + (random >> 16) % 600;
+        // Opening takes some tens of operations: a few lives end there. A few
+        // last until the write-ahead log is moved into the database.
+        let most = if random.is_multiple_of(5) { 6_000 } else { 600 };
+        let operations = 10 + (random >> 16) % most;
         let fate = Fate { operations, survivors, is_honest, seed: random };
         let replay = format!("MAINSTAY_TEST_SEED={seed}, cut {cut}, {fate:?}");
         run_until_cut(&path, fate, cut, &mut ledger).map_err(|loss| format!("{loss} ({replay})"))?;
@@ -123,7 +127,7 @@ async fn propose(node: Node, ledger: Arc<Mutex<Ledger>>, cut: u64, proposer: u64
         ledger.lock().unwrap().proposed.insert(number);
         // Now and then something large, so that the write-ahead log is moved
         // into the database in the middle of it all.
-        let padding = if number % 17 == 0 { 200_000 } else { (number % 50) as usize };
+        let padding = if number.is_multiple_of(17) { 200_000 } else { (number % 50) as usize };
         let body = Body::AttemptBegins { key: format!("{number} {}", "x".repeat(padding)), attempt: 1 };
         let Ok(proposed) = node.propose(body).await else { return };
         ledger.lock().unwrap().answered.insert(proposed.index, number);

@@ -1,7 +1,6 @@
 //! An observer that remembers, entries that can be told apart, and ends that
 //! are not clean.
 
-#![expect(clippy::allow_attributes, reason = "which part is unused differs by test file, so nothing can be expected")]
 #![allow(dead_code, reason = "each test file uses its own part of this")]
 
 use cluster::{DirectoryError, Node, Observer, OpenError, Options};
