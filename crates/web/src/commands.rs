@@ -182,4 +182,17 @@ pub struct NodeStatus {
     pub is_tight: bool,
     /// How long the process has been running.
     pub uptime: Duration,
+    /// How punctually rounds of checks start.
+    pub rounds: RoundCounts,
+}
+
+/// How punctually rounds of checks start, counted since the start of the process.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct RoundCounts {
+    /// Rounds that started.
+    pub started: u64,
+    /// Those of them that started more than a second after they were due.
+    pub late: u64,
+    /// Rounds that were due and not started: the one before still ran, or too many ran.
+    pub skipped: u64,
 }

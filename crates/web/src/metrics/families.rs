@@ -2,6 +2,7 @@
 
 use super::process;
 use super::text::{Kind, Label, head, seconds, single};
+use crate::commands::RoundCounts;
 use crate::published::Published;
 use crate::redact;
 use crate::shared::Shared;
@@ -38,7 +39,17 @@ fn node(out: &mut dyn Write, shared: &Shared, published: &Published) -> io::Resu
     let free = status.disk_free_bytes;
     single(out, "mainstay_disk_free_bytes", Kind::Gauge, "Free space on the disk of the data directory.", free)?;
     let has_leader = u8::from(status.leader.is_some());
-    single(out, "mainstay_cluster_has_leader", Kind::Gauge, "Whether this node knows a leader.", has_leader)
+    single(out, "mainstay_cluster_has_leader", Kind::Gauge, "Whether this node knows a leader.", has_leader)?;
+    punctuality(out, status.rounds)
+}
+
+/// Rounds of this process, where `mainstay_probe_checks_total` counts what the
+/// log has of all of them: what is lost between the two is lost results.
+fn punctuality(out: &mut dyn Write, rounds: RoundCounts) -> io::Result<()> {
+    let RoundCounts { started, late, skipped } = rounds;
+    single(out, "mainstay_probe_started_total", Kind::Counter, "Rounds started.", started)?;
+    single(out, "mainstay_probe_late_total", Kind::Counter, "Rounds started over a second late.", late)?;
+    single(out, "mainstay_probe_skipped_total", Kind::Counter, "Rounds due and not started.", skipped)
 }
 
 fn counted(out: &mut dyn Write, state: &State) -> io::Result<()> {
