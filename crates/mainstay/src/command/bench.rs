@@ -5,8 +5,10 @@ use super::ConfigurationPath;
 use crate::files::{self, LoadError};
 use anyhow::{Context, anyhow};
 use clap::{Args, Subcommand};
-use history::fill::{Plan, fill};
+use history::fill::{Plan, fill, observations};
 use indicatif::{ProgressBar, ProgressStyle};
+use model::id::CheckSlot;
+use model::observation::Observation;
 use model::time::Timestamp;
 use std::process::ExitCode;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -30,6 +32,10 @@ pub(crate) struct Fill {
     /// Days of single results
     #[arg(long, default_value_t = 30)]
     raw_days: u32,
+    /// Minutes of single results of all checks just before now, so that as much
+    /// waits to be packed as in a server that has been running
+    #[arg(long, default_value_t = 0)]
+    recent_minutes: u32,
     /// Same seed, same history
     #[arg(long, default_value_t = 1)]
     seed: u64,
@@ -62,11 +68,32 @@ pub(crate) fn run(command: Bench) -> anyhow::Result<ExitCode> {
         bar.set_length(u64::from(all));
         bar.set_position(u64::from(done));
     })?;
+    let recent = add_recent(&store, &plan, Duration::from_secs(u64::from(command.recent_minutes) * 60))?;
     store.flush()?;
     bar.finish_and_clear();
     println!(
-        "{} results, {} days of 5-minute roll-ups, {} daily roll-ups for {checks} checks",
+        "{} results and {recent} recent ones, {} days of 5-minute roll-ups, {} daily roll-ups for {checks} checks",
         filled.results, filled.five_minute_days, filled.days
     );
     Ok(ExitCode::SUCCESS)
+}
+
+/// Log entries that the made-up history stands for. The first entries of a new
+/// log hold its configuration, never results, so no result of theirs is missed.
+const RECENT_INDEX: u64 = 2;
+
+/// Adds the results of the last while in the way results come, so that they are
+/// not packed yet. Returns how many.
+fn add_recent(store: &history::Store, plan: &Plan, recent: Duration) -> anyhow::Result<usize> {
+    if recent.is_zero() {
+        return Ok(0);
+    }
+    let from = plan.until.minus(recent);
+    let is_recent = |one: &Observation| from <= one.scheduled && one.scheduled < plan.until;
+    let results: Vec<Observation> = (from.day()..=plan.until.day())
+        .flat_map(|day| (0..plan.checks).flat_map(move |slot| observations(plan, CheckSlot(slot), day)))
+        .filter(is_recent)
+        .collect();
+    store.apply(RECENT_INDEX, plan.until, &plan.location, &results).context("cannot add the recent results")?;
+    Ok(results.len())
 }
