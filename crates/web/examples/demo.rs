@@ -1,4 +1,4 @@
-//! A page to look at: serves a made-up state with all there is to see.
+//! A page to look at: serves a made-up state with all there is to see, alive.
 //!
 //! `cargo run -p web --example demo [PORT]`; the second argument `empty`,
 //! `stale`, or a number of services shows other faces of the page.
@@ -6,29 +6,45 @@
 #[path = "../tests/http/made_up.rs"]
 mod made_up;
 
-use made_up::{Fake, demo, many};
+use made_up::{Fake, demo, demo_world, many};
+use model::time::Timestamp;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use tokio::net::TcpListener;
 use web::{Options, Web};
+
+/// Time between two rounds of the made-up checks.
+const EVERY: Duration = Duration::from_secs(5);
 
 #[tokio::main]
 async fn main() -> std::io::Result<()> {
     let mut arguments = std::env::args().skip(1);
     let port: u16 = arguments.next().and_then(|text| text.parse().ok()).unwrap_or(8490);
     let face = arguments.next().unwrap_or_default();
-    let state = match face.as_str() {
-        "empty" => control::State::default(),
-        number => match number.parse() {
-            Ok(count) => many(count),
-            Err(_) => demo(),
-        },
-    };
-    let stale_after = if face == "stale" { Duration::ZERO } else { Duration::from_secs(86_400 * 365 * 100) };
+    let stale_after = if face == "stale" { Duration::ZERO } else { Duration::from_secs(86_400 * 365) };
     let web = Web::new(Options { stale_after, ..Options::default() }, Arc::new(Fake::default()));
-    web.publish(state);
     let listener = TcpListener::bind(("127.0.0.1", port)).await?;
     println!("http://{}/", listener.local_addr()?);
-    web.serve(listener, std::future::pending()).await;
+    let live = async {
+        match (face.as_str(), face.parse()) {
+            ("stale", _) => web.publish(demo()),
+            ("empty", _) => web.publish(control::State::default()),
+            (_, Ok(count)) => web.publish(many(count)),
+            (_, Err(_)) => {
+                let mut world = demo_world(now());
+                loop {
+                    web.publish(world.state.clone());
+                    tokio::time::sleep(EVERY).await;
+                    world.until(now()).go_on();
+                }
+            }
+        }
+    };
+    tokio::join!(live, web.serve(listener, std::future::pending()));
     Ok(())
+}
+
+fn now() -> Timestamp {
+    let since_1970 = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    Timestamp::from_ms(since_1970.as_millis() as i64)
 }

@@ -7,6 +7,7 @@ use crate::shared::Shared;
 use axum::body::Body;
 use axum::http::header::{ACCEPT, CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode};
+use axum::response::IntoResponse;
 use serde::Serialize;
 
 /// An answer of JSON that no cache keeps.
@@ -27,6 +28,24 @@ pub(crate) fn json(status: StatusCode, body: &impl Serialize) -> Response<Body> 
 /// A failed request, said in JSON.
 pub(crate) fn problem(status: StatusCode, error: impl Into<String>) -> Response<Body> {
     json(status, &Problem { error: error.into() })
+}
+
+/// A request that an operator's route refuses.
+pub(crate) struct Refusal {
+    status: StatusCode,
+    error: String,
+}
+
+impl Refusal {
+    pub(crate) fn new(status: StatusCode, error: impl Into<String>) -> Self {
+        Self { status, error: error.into() }
+    }
+}
+
+impl IntoResponse for Refusal {
+    fn into_response(self) -> Response<Body> {
+        problem(self.status, self.error)
+    }
 }
 
 /// A failed request, said in the form the client asked for.

@@ -15,7 +15,7 @@
 //! Everything a stranger can send has a bound in [`options`]: heads, bodies,
 //! connections, subscribers, and the time for each.
 //!
-//! Reading order: [`options`], [`commands`], [`api`], then inside: `serve`
+//! Reading order: [`options`], [`commands`], [`api`], then inside: `door` and `serve`
 //! (connections), `answer` (one request), `routes` (what is where), `cached` and `document` (made once,
 //! served often), `page`, `statuspage`, `operator`, `metrics`, `heartbeat`, `events`.
 
@@ -26,6 +26,7 @@ pub mod options;
 mod answer;
 mod cached;
 mod document;
+mod door;
 mod error_page;
 mod events;
 mod heartbeat;

@@ -2,6 +2,7 @@
 
 use crate::answer::answer;
 use crate::commands::Commands;
+use crate::door::{Arrival, Door, OverLocalSocket, OverTcp};
 use crate::options::Options;
 use crate::routes;
 use crate::shared::Shared;
@@ -12,14 +13,11 @@ use control::State;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
-use std::collections::BTreeMap;
 use std::convert::Infallible;
-use std::io;
-use std::net::IpAddr;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
+use tokio::net::{TcpListener, UnixListener};
 use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
 
@@ -38,46 +36,6 @@ pub struct Web {
     shared: Arc<Shared>,
     over_tcp: Router,
     over_local_socket: Router,
-}
-
-/// Where connections come from.
-trait Door: Send + Sync {
-    type Stream: AsyncRead + AsyncWrite + Unpin + Send + 'static;
-
-    /// The next connection; `None` for one that is closed at once.
-    fn accept(&self) -> impl Future<Output = io::Result<Option<(Self::Stream, Via, Option<Place>)>>> + Send;
-}
-
-/// Strangers and visitors.
-struct OverTcp {
-    listener: TcpListener,
-    peers: Arc<Peers>,
-    per_peer_max: usize,
-}
-
-impl Door for OverTcp {
-    type Stream = TcpStream;
-
-    async fn accept(&self) -> io::Result<Option<(TcpStream, Via, Option<Place>)>> {
-        let (stream, peer) = self.listener.accept().await?;
-        let is_loopback = stream.local_addr().is_ok_and(|own| own.ip().to_canonical().is_loopback());
-        // Answers are written whole; waiting to fill packets only delays them.
-        stream.set_nodelay(true)?;
-        let place = self.peers.admit(peer.ip(), self.per_peer_max);
-        Ok(place.map(|place| (stream, Via::Tcp { is_loopback }, Some(place))))
-    }
-}
-
-/// The command line on this machine.
-struct OverLocalSocket(UnixListener);
-
-impl Door for OverLocalSocket {
-    type Stream = UnixStream;
-
-    async fn accept(&self) -> io::Result<Option<(UnixStream, Via, Option<Place>)>> {
-        let (stream, _) = self.0.accept().await?;
-        Ok(Some((stream, Via::LocalSocket, None)))
-    }
 }
 
 impl Web {
@@ -102,7 +60,7 @@ impl Web {
     /// included, and returns after at most the grace period.
     pub async fn serve(&self, listener: TcpListener, shutdown: impl Future<Output = ()> + Send) {
         let per_peer_max = self.shared.options.connections_per_peer_max;
-        let door = OverTcp { listener, peers: Arc::new(Peers::default()), per_peer_max };
+        let door = OverTcp::new(listener, per_peer_max);
         self.run(door, self.shared.options.connections_max, shutdown).await;
     }
 
@@ -121,11 +79,11 @@ impl Web {
                 // Further connections wait in the kernel's queue, which refuses when it is full.
                 let place = Arc::clone(&places).acquire_owned().await.expect("it is never closed");
                 match door.accept().await {
-                    Ok(Some((stream, via, peer))) => {
+                    Ok(Some(Arrival { stream, via, place: of_peer })) => {
                         let (web, closing) = (self.clone(), closing.subscribe());
                         tasks.spawn(async move {
                             web.connection(stream, via, closing).await;
-                            drop((place, peer));
+                            drop((place, of_peer));
                         });
                     }
                     Ok(None) => {}
@@ -185,71 +143,4 @@ impl Web {
 /// Ready when shutdown was asked for, or whoever could ask is gone.
 async fn until_closing(closing: &mut watch::Receiver<bool>) {
     let _ = closing.wait_for(|closing| *closing).await;
-}
-
-/// How many connections each address holds.
-#[derive(Default)]
-struct Peers(Mutex<BTreeMap<IpAddr, usize>>);
-
-impl Peers {
-    /// A place for one more connection of an address; `None` when it has enough.
-    /// Proxies of this machine speak for many and are not counted.
-    fn admit(self: &Arc<Self>, peer: IpAddr, max: usize) -> Option<Place> {
-        let peer = neighbourhood(peer.to_canonical());
-        let mut peers = self.0.lock().expect("nothing panics with it held");
-        let count = peers.entry(peer).or_default();
-        if *count >= max && !peer.is_loopback() {
-            return None;
-        }
-        *count += 1;
-        Some(Place { peers: Arc::clone(self), peer })
-    }
-}
-
-/// Who has an IPv6 address usually has 2⁶⁴ of them.
-fn neighbourhood(address: IpAddr) -> IpAddr {
-    match address {
-        IpAddr::V6(v6) if !v6.is_loopback() => {
-            let [a, b, c, d, ..] = v6.segments();
-            IpAddr::from([a, b, c, d, 0, 0, 0, 0])
-        }
-        IpAddr::V4(_) | IpAddr::V6(_) => address,
-    }
-}
-
-/// One connection's count in [`Peers`].
-struct Place {
-    peers: Arc<Peers>,
-    peer: IpAddr,
-}
-
-impl Drop for Place {
-    fn drop(&mut self) {
-        let mut peers = self.peers.0.lock().expect("nothing panics with it held");
-        if let Some(count) = peers.get_mut(&self.peer) {
-            *count -= 1;
-            if *count == 0 {
-                peers.remove(&self.peer);
-            }
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn one_neighbourhood_cannot_take_all_places() {
-        let peers = Arc::new(Peers::default());
-        let address = |text: &str| text.parse::<IpAddr>().expect("an address");
-        let first = peers.admit(address("2001:db8::1"), 1);
-        assert!(first.is_some());
-        assert!(peers.admit(address("2001:db8::ffff"), 1).is_none(), "of the same /64");
-        assert!(peers.admit(address("2001:db8:0:1::1"), 1).is_some(), "of another");
-        drop(first);
-        assert!(peers.admit(address("2001:db8::1"), 1).is_some());
-        let local: Vec<_> = (0..3).map(|_| peers.admit(address("127.0.0.1"), 1)).collect();
-        assert!(local.iter().all(Option::is_some));
-    }
 }

@@ -2,9 +2,9 @@
 //!
 //! State is told by shape as well as by colour: a day with an outage reaches
 //! higher than the others, a degraded one is cut, planned work is lower, and
-//! what was not verified is a stub. Days that were plainly up share one dashed
-//! line, so a good quarter costs a hundred bytes; every other day has a mark
-//! of its own with the split of its time as tooltip.
+//! what was not verified is a stub. Days that were wholly in one state share a
+//! dashed line, so a good quarter costs a hundred bytes; every other day has a
+//! mark of its own with the split of its time as tooltip.
 
 use crate::page::words;
 use control::ledger::Split;
@@ -16,13 +16,25 @@ use std::time::Duration;
 /// Width of a day with the gap after it, in units of the drawing; a stroke is one narrower.
 const STEP: usize = 4;
 
+/// States whose whole days share a line: class and height of its middle. The
+/// shape of degraded days has two parts, which one line cannot have.
+const LINES: [(ServiceStatus, &str, &str); 4] = [
+    (ServiceStatus::Up, "u", "24"),
+    (ServiceStatus::Down, "u dn", "20"),
+    (ServiceStatus::Maintenance, "u ma", "30"),
+    (ServiceStatus::Unknown, "u un", "36"),
+];
+
 /// The drawing, to be put inside an `svg` of 359 by 40 units. Safe as it is: it holds no text of users.
 pub(super) fn draw(days: &[DayView]) -> String {
     let mut out = String::with_capacity(512);
-    run(&mut out, days, "n", "No record", |day| day.worst().is_none());
-    run(&mut out, days, "u", "Up all day", is_plain);
+    run(&mut out, days, "n", "24", "No record", |day| day.worst().is_none());
+    for (status, class, height) in LINES {
+        let title = format!("{} all day", words::status(status));
+        run(&mut out, days, class, height, &title, |day| whole(day) == Some(status));
+    }
     for (position, day) in days.iter().enumerate() {
-        if is_plain(day) {
+        if whole(day).is_some_and(|status| LINES.iter().any(|(shared, ..)| *shared == status)) {
             continue;
         }
         if let Some(worst) = day.worst() {
@@ -55,13 +67,14 @@ pub(super) fn describe(service: &ServiceView) -> String {
     format!("Last {} days: {}{last}", service.days.len(), parts.join(", "))
 }
 
-/// Whether nothing but "up" is to be told of a day.
-fn is_plain(day: &DayView) -> bool {
-    day.split.up_ms > 0 && day.split.up_ms == day.split.total_ms()
+/// The one state of a day that had only one.
+fn whole(day: &DayView) -> Option<ServiceStatus> {
+    let total = day.split.total_ms();
+    ServiceStatus::ALL.into_iter().find(|status| total > 0 && day.split.of(*status) == total)
 }
 
 /// Draws all runs of days that have something in common as one dashed line.
-fn run(out: &mut String, days: &[DayView], class: &str, title: &str, belongs: impl Fn(&DayView) -> bool) {
+fn run(out: &mut String, days: &[DayView], class: &str, height: &str, title: &str, belongs: impl Fn(&DayView) -> bool) {
     let mut path = String::new();
     let mut at = 0;
     while at < days.len() {
@@ -73,7 +86,7 @@ fn run(out: &mut String, days: &[DayView], class: &str, title: &str, belongs: im
         while at < days.len() && belongs(&days[at]) {
             at += 1;
         }
-        write!(path, "M{} 24H{}", start * STEP, at * STEP - 1).expect("a string takes all");
+        write!(path, "M{} {height}H{}", start * STEP, at * STEP - 1).expect("a string takes all");
     }
     if !path.is_empty() {
         write!(out, r#"<path class="{class}" d="{path}"><title>{title}</title></path>"#).expect("a string takes all");

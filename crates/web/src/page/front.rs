@@ -85,7 +85,7 @@ pub(super) fn render(view: &PageView, is_configured: bool, is_stale: bool) -> St
     let mut frame = Frame::new(&view.name, format!("{heading} · {}", view.name), view.now);
     frame.description = view.description.as_deref();
     frame.class = words::class(overall);
-    if is_stale {
+    if is_stale && !is_empty {
         frame.stale_since = Some(Moment::of(view.now, words::moment(view.now)));
     }
     finish(&FrontPage {

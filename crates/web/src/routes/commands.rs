@@ -17,6 +17,9 @@ use std::sync::Arc;
 
 /// Bytes of a command; an incident's update is a page of text at most.
 const BODY_MAX: usize = 64 << 10;
+/// Bytes that are read before a command is refused for its length: an answer
+/// sent while the sender still writes would be lost.
+const BODY_READ_MAX: usize = 1 << 20;
 /// Characters of a text of a command.
 const TEXT_LENGTH_MAX: usize = 10_000;
 /// Characters of a command's key and actor.
@@ -27,8 +30,11 @@ pub(super) fn routes() -> Router<Arc<Shared>> {
 }
 
 async fn command(State(shared): State<Arc<Shared>>, body: Body) -> Response<Body> {
-    let Ok(bytes) = to_bytes(body, BODY_MAX).await else {
-        return problem(StatusCode::PAYLOAD_TOO_LARGE, format!("a command has at most {BODY_MAX} bytes"));
+    let bytes = match to_bytes(body, BODY_READ_MAX).await {
+        Ok(bytes) if bytes.len() <= BODY_MAX => bytes,
+        Ok(_) | Err(_) => {
+            return problem(StatusCode::PAYLOAD_TOO_LARGE, format!("a command has at most {BODY_MAX} bytes"));
+        }
     };
     let request: CommandRequest = match serde_json::from_slice(&bytes) {
         Ok(request) => request,

@@ -1,7 +1,7 @@
 //! What operators read: `/api/v1/` and `/metrics`.
 
 use crate::commands::{ResultRange, RollupRange, RollupStep};
-use crate::error_page::{json, problem};
+use crate::error_page::{Refusal, json};
 use crate::operator::{self, DecisionFilter, LIMIT_DEFAULT, LIMIT_MAX, Part};
 use crate::published::Published;
 use crate::shared::Shared;
@@ -28,7 +28,7 @@ const FIVE_MINUTES_BACK_MAX: Duration = Duration::from_secs(31 * 24 * 3600);
 /// Results read at most; about 5 MB of JSON with evidence, 1 MB without.
 const RESULTS_MAX: usize = 10_000;
 
-type Answer = Result<Response<Body>, Response<Body>>;
+type Answer = Result<Response<Body>, Refusal>;
 
 pub(super) fn routes(via: Via) -> Router<Arc<Shared>> {
     let has_excerpt = matches!(via, Via::LocalSocket);
@@ -75,7 +75,7 @@ impl Wanted {
 
     /// The span from `from` until `to`, each an RFC 3339 time, milliseconds
     /// since 1970, or a duration back from now.
-    fn span(&self, now: Timestamp, back: Duration) -> Result<(Timestamp, Timestamp), Response<Body>> {
+    fn span(&self, now: Timestamp, back: Duration) -> Result<(Timestamp, Timestamp), Refusal> {
         let read = |text: &str| {
             Timestamp::parse_rfc3339(text)
                 .or_else(|| text.parse().ok().map(Timestamp::from_ms))
@@ -106,7 +106,9 @@ async fn checks(State(shared): State<Arc<Shared>>, Query(wanted): Query<Wanted>)
         Some("down") => |verdict| verdict == Verdict::Down,
         Some("not-up") => |verdict| verdict != Verdict::Up,
         Some(other) => {
-            return Err(bad(format!("there is no state {other:?}; allowed are up, unknown, degraded, down and not-up")));
+            return Err(bad(format!(
+                "there is no state {other:?}; allowed are up, unknown, degraded, down and not-up"
+            )));
         }
     };
     Ok(json(StatusCode::OK, &operator::checks(&published.state, &wanted.part(), filter)))
@@ -214,27 +216,27 @@ async fn deliveries(State(shared): State<Arc<Shared>>, Query(wanted): Query<Want
 async fn events(State(shared): State<Arc<Shared>>, headers: HeaderMap) -> Answer {
     let published = present(&shared)?;
     let seen = headers.get("last-event-id").and_then(|value| value.to_str().ok()).and_then(|text| text.parse().ok());
-    let full = || problem(StatusCode::SERVICE_UNAVAILABLE, "as many listen to events as may; try again later");
+    let full = || Refusal::new(StatusCode::SERVICE_UNAVAILABLE, "as many listen to events as may; try again later");
     shared.events.subscribe(&published.state, seen).ok_or_else(full)
 }
 
-fn present(shared: &Shared) -> Result<Arc<Published>, Response<Body>> {
-    shared.published().ok_or_else(|| problem(StatusCode::SERVICE_UNAVAILABLE, "Mainstay is starting"))
+fn present(shared: &Shared) -> Result<Arc<Published>, Refusal> {
+    shared.published().ok_or_else(|| Refusal::new(StatusCode::SERVICE_UNAVAILABLE, "Mainstay is starting"))
 }
 
-fn known_check(published: &Published, id: &str) -> Result<CheckId, Response<Body>> {
+fn known_check(published: &Published, id: &str) -> Result<CheckId, Refusal> {
     let known = CheckId::new(id).ok().filter(|id| lookup::check(&published.state, id).is_some());
     known.ok_or_else(|| missing("check", id))
 }
 
-fn missing(what: &str, id: &str) -> Response<Body> {
-    problem(StatusCode::NOT_FOUND, format!("there is no {what} {id}"))
+fn missing(what: &str, id: &str) -> Refusal {
+    Refusal::new(StatusCode::NOT_FOUND, format!("there is no {what} {id}"))
 }
 
-fn bad(error: String) -> Response<Body> {
-    problem(StatusCode::BAD_REQUEST, error)
+fn bad(error: String) -> Refusal {
+    Refusal::new(StatusCode::BAD_REQUEST, error)
 }
 
-fn unreadable(error: &crate::commands::HistoryError) -> Response<Body> {
-    problem(StatusCode::SERVICE_UNAVAILABLE, error.to_string())
+fn unreadable(error: &crate::commands::HistoryError) -> Refusal {
+    Refusal::new(StatusCode::SERVICE_UNAVAILABLE, error.to_string())
 }

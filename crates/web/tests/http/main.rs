@@ -1,3 +1,13 @@
 //! The web room from outside: real requests over real sockets.
 
+mod client;
+mod events;
+mod heartbeats;
+mod limits;
+mod local_socket;
 mod made_up;
+mod metrics;
+mod operator;
+mod page;
+mod statuspage;
+mod well_formed;
