@@ -63,6 +63,9 @@ pub enum WriteError {
     /// The tables could not be reopened after an earlier failure.
     #[error("could not reopen history after a failed write")]
     Reopen(#[source] Box<OpenError>),
+    /// The engine does not keep up merging its tables, or has stopped doing so.
+    #[error("history's tables are not merged as fast as they are written")]
+    Merging,
     /// The tables refused.
     #[error("could not write history")]
     Storage(#[source] fjall::Error),

@@ -16,8 +16,8 @@
 //! The store decides nothing: not what a verdict is, not what happens when the
 //! disk fills. It has no clock either; maintenance is told the time.
 //!
-//! Reading order: [`keys`], [`codec`], [`buffer`], [`state`], [`tables`],
-//! [`manifest`], [`store`] (opening, applying, writing), [`read`], [`maintain`], [`fill`].
+//! Reading order: `keys`, `codec`, `buffer`, `state`, `manifest`, `tables`,
+//! `store` (opening, applying, writing), `read`, `maintain`, [`fill`].
 
 mod buffer;
 mod codec;

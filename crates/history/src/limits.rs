@@ -36,8 +36,13 @@ pub const OPEN_FILES_MAX: usize = 256;
 /// Bytes of a block of results or roll-ups: about 60 chunks, half as many index
 /// entries as the engine's own choice gives for rows.
 pub const BLOCK_BYTES: u32 = 16 << 10;
-/// Tables of a keyspace waiting to be merged, from which writers wait for the
-/// merging to catch up. Live load never comes near; a bulk load does.
-pub const TABLES_WAITING_MAX: usize = 24;
-/// Longest such wait; after it the writer goes on, since reads stay right, only slower.
-pub const TABLES_WAIT_MAX: Duration = Duration::from_secs(2);
+/// Tables of a keyspace waiting to be merged, from which a writer gives the
+/// merging a moment. Live load never comes near; a bulk load does.
+pub const TABLES_WAITING_MANY: usize = 24;
+/// That moment. Applying a batch must not be held up longer, since a verdict may wait behind it.
+pub const TABLES_WAIT: Duration = Duration::from_millis(100);
+/// Waiting tables at which nothing more is written until some are merged: the
+/// engine's list of tables counts them in eight bits.
+pub const TABLES_WAITING_MAX: usize = 128;
+/// How long a writer waits then, before it gives up and the tables are reopened.
+pub const TABLES_WAIT_MAX: Duration = Duration::from_secs(10);

@@ -19,6 +19,7 @@ use model::id::LocationId;
 use model::observation::Observation;
 use model::time::Timestamp;
 use std::collections::BTreeMap;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
@@ -68,6 +69,8 @@ pub struct DiskUsage {
     pub volume_bytes: u64,
     /// Bytes of the volume that are free for us.
     pub free_bytes: u64,
+    /// Free bytes below which this store writes nothing.
+    pub reserve_bytes: u64,
 }
 
 impl DiskUsage {
@@ -144,8 +147,14 @@ impl Store {
     pub fn open(directory: &Path, options: Options) -> Result<Self, OpenError> {
         let io = |source| OpenError::Io { directory: directory.to_owned(), source };
         let damaged = |what: &str| OpenError::Damaged { directory: directory.to_owned(), what: what.to_owned() };
-        std::fs::create_dir_all(directory).map_err(io)?;
+        std::fs::create_dir_all(directory).map_err(|error| match error.kind() {
+            ErrorKind::AlreadyExists | ErrorKind::NotADirectory => damaged("it is a file"),
+            _ => io(error),
+        })?;
         let state = match state::read(directory) {
+            Ok(Some(state)) if state.watermark > 0 && !directory.join(TABLES_DIRECTORY).exists() => {
+                return Err(damaged("the directory \"tables\" is missing"));
+            }
             Ok(Some(state)) => state,
             Ok(None) if directory.join(TABLES_DIRECTORY).exists() => {
                 return Err(damaged("there are tables, but the file \"state\" is missing"));
@@ -240,6 +249,7 @@ impl Store {
             history_bytes: self.shared().tables.as_ref().map_or(0, Tables::bytes),
             volume_bytes: volume.f_blocks * volume.f_frsize,
             free_bytes: volume.f_bavail * volume.f_frsize,
+            reserve_bytes: self.options.reserve_bytes,
         })
     }
 
@@ -382,7 +392,7 @@ impl Store {
         if kept.is_empty() {
             return Ok(());
         }
-        Ok(write_sorted(&keyspace, kept.into_iter().map(|(key, bytes)| (key.bytes(), bytes)))?)
+        write_sorted(&keyspace, kept.into_iter().map(|(key, bytes)| (key.bytes(), bytes)))
     }
 
     /// The keyspace of an id, created if it is not there.

@@ -5,9 +5,11 @@
 //! empty and opening takes milliseconds whatever is stored. Nothing is ever
 //! deleted row by row: a keyspace is dropped whole.
 
-use crate::error::{OpenError, is_disk_full};
+use crate::error::{OpenError, WriteError, is_disk_full};
 use crate::keys::HeadId;
-use crate::limits::{BLOCK_BYTES, CACHE_BYTES, OPEN_FILES_MAX, TABLES_WAIT_MAX, TABLES_WAITING_MAX};
+use crate::limits::{
+    BLOCK_BYTES, CACHE_BYTES, OPEN_FILES_MAX, TABLES_WAIT, TABLES_WAIT_MAX, TABLES_WAITING_MANY, TABLES_WAITING_MAX,
+};
 use crate::manifest::{self, ManifestError};
 use fjall::config::{BlockSizePolicy, FilterPolicy, PinningPolicy};
 use fjall::{Database, Keyspace, KeyspaceCreateOptions, PersistMode};
@@ -183,21 +185,27 @@ pub(crate) fn create(db: &Database, id: TableId) -> fjall::Result<Keyspace> {
 pub(crate) fn write_sorted<K: AsRef<[u8]>, V: AsRef<[u8]>>(
     keyspace: &Keyspace,
     pairs: impl Iterator<Item = (K, V)>,
-) -> fjall::Result<()> {
+) -> Result<(), WriteError> {
+    wait_for_merging(keyspace)?;
     let mut ingestion = keyspace.start_ingestion()?;
     for (key, value) in pairs {
         ingestion.write(key.as_ref(), value.as_ref())?;
     }
-    ingestion.finish()?;
-    wait_for_merging(keyspace);
-    Ok(())
+    Ok(ingestion.finish()?)
 }
 
-/// Tables that wait to be merged make reads slow and are held open; a writer
-/// that is faster than the merging waits for it, but never without end.
-fn wait_for_merging(keyspace: &Keyspace) {
+/// Tables that wait to be merged make reads slow; a writer that is faster than
+/// the merging waits for it a little, and if it is far ahead, until it catches up.
+fn wait_for_merging(keyspace: &Keyspace) -> Result<(), WriteError> {
     let started = Instant::now();
-    while keyspace.l0_table_count() > TABLES_WAITING_MAX && started.elapsed() < TABLES_WAIT_MAX {
+    loop {
+        let waiting = keyspace.l0_table_count();
+        if waiting <= TABLES_WAITING_MANY || (waiting < TABLES_WAITING_MAX && started.elapsed() >= TABLES_WAIT) {
+            return Ok(());
+        }
+        if started.elapsed() >= TABLES_WAIT_MAX {
+            return Err(WriteError::Merging);
+        }
         std::thread::sleep(WAIT_STEP);
     }
 }

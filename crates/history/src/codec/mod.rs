@@ -1,6 +1,6 @@
 //! How results look on disk: pure functions from values to bytes and back.
 //!
-//! Reading order: [`latency`], [`column`], [`chunk`], [`rollup`]. Each stored
+//! Reading order: `latency`, `column`, `chunk`, `rollup`. Each stored
 //! value begins with its version, so that a newer program can change the form
 //! and still read the old one.
 

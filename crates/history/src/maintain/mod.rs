@@ -95,10 +95,13 @@ struct Progress {
     has_damage: bool,
 }
 
+/// A key and a value.
+type Pair = (Vec<u8>, Vec<u8>);
+
 /// Values by table, gathered so that tables are few and large.
 #[derive(Default)]
 struct Pending {
-    pairs: BTreeMap<TableId, Vec<(Vec<u8>, Vec<u8>)>>,
+    pairs: BTreeMap<TableId, Vec<Pair>>,
     bytes: usize,
 }
 

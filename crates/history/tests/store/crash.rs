@@ -28,7 +28,7 @@ fn entry(index: u64) -> Vec<Observation> {
     let result = |slot: u32, minute: u64| Observation {
         slot: CheckSlot(slot),
         scheduled: scheduled(minute, slot),
-        outcome: if (minute + u64::from(slot)) % 97 == 0 { Outcome::Fail } else { Outcome::Pass },
+        outcome: if (minute + u64::from(slot)).is_multiple_of(97) { Outcome::Fail } else { Outcome::Pass },
         latency_us: latency(minute, slot),
         detail: None,
     };
@@ -41,7 +41,7 @@ fn entry(index: u64) -> Vec<Observation> {
 }
 
 fn is_late(slot: u32, minute: u64) -> bool {
-    (minute * 31 + u64::from(slot)) % 53 == 0
+    (minute * 31 + u64::from(slot)).is_multiple_of(53)
 }
 
 fn scheduled(minute: u64, slot: u32) -> Timestamp {
@@ -65,10 +65,10 @@ fn child() {
     let first = store.watermark() + 1;
     for index in first..first + ENTRIES_PER_LIFE {
         put(&store, index, &location("paris"), &entry(index)).unwrap();
-        if index % 5 == 0 {
+        if index.is_multiple_of(5) {
             store.maintain(at(index * 60), Budget { results: 300 }).unwrap();
         }
-        if index % 7 == 0 {
+        if index.is_multiple_of(7) {
             println!("flushed {}", store.flush().unwrap());
         }
     }

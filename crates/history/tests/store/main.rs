@@ -1,5 +1,7 @@
 //! The store through its front door.
 
+#![expect(clippy::unwrap_used, reason = "a step that fails is a failed test")]
+
 mod common;
 mod crash;
 mod damage;

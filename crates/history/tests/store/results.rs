@@ -40,7 +40,10 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
     prop::collection::vec(step, 1..25)
 }
 
-type Known = BTreeMap<(CheckSlot, Timestamp, LocationId), (Outcome, u32)>;
+type Key = (CheckSlot, Timestamp, LocationId);
+type Value = (Outcome, u32);
+type Known = BTreeMap<Key, Value>;
+type Entry<'a> = (&'a Key, &'a Value);
 
 /// A store beside the plainest possible one, and the log that feeds both.
 struct Pair {
@@ -115,7 +118,7 @@ impl Pair {
 }
 
 /// Roll-ups by the plainest method.
-fn rolled_up(known: &[(&(CheckSlot, Timestamp, LocationId), &(Outcome, u32))], resolution: Resolution) -> Vec<Rollup> {
+fn rolled_up(known: &[Entry<'_>], resolution: Resolution) -> Vec<Rollup> {
     let length = match resolution {
         Resolution::FiveMinutes => 300_000,
         Resolution::Day => 86_400_000,
@@ -138,7 +141,7 @@ fn rolled_up(known: &[(&(CheckSlot, Timestamp, LocationId), &(Outcome, u32))], r
         .collect()
 }
 
-fn totals(values: &[(Outcome, u32)]) -> Totals {
+fn totals(values: &[Value]) -> Totals {
     let count = |outcome| values.iter().filter(|(of, _)| *of == outcome).count() as u32;
     let good = |outcome: &Outcome| matches!(outcome, Outcome::Pass | Outcome::Degraded);
     let mut latencies: Vec<u64> = values.iter().filter(|(of, _)| good(of)).map(|(_, us)| u64::from(*us)).collect();

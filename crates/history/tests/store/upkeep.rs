@@ -16,7 +16,7 @@ const DAY_SECONDS: u64 = 24 * HOUR;
 fn live(store: &Store, days: std::ops::Range<u64>) {
     for hour in days.start * 24..days.end * 24 {
         let results: Vec<Observation> = (0..60).map(|minute| pass(1, at(hour * HOUR + minute * 60), 9)).collect();
-        put(&store, store.watermark() + 1, &location("paris"), &results).unwrap();
+        put(store, store.watermark() + 1, &location("paris"), &results).unwrap();
         settle(store, at((hour + 1) * HOUR));
     }
 }
@@ -122,7 +122,7 @@ fn evidence_of_failures_is_kept_and_bounded() {
     for minute in 0..120 {
         let results = [with_detail(minute * 60, Outcome::Fail), with_detail(minute * 60 + 30, Outcome::Pass)];
         put(&store, minute + 1, &location("paris"), &results).unwrap();
-        if minute % 7 == 0 {
+        if minute.is_multiple_of(7) {
             store.flush().unwrap();
         }
     }
