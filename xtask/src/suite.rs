@@ -46,7 +46,10 @@ pub(crate) fn run(missing: Missing) -> Result<()> {
         ("arrows", |_| arrows::run().map(|()| Ending::Passed(String::new()))),
         ("deny", |_| deny()),
         ("clippy", |missing| {
-            plain(&["clippy", "--workspace", "--all-targets", "--locked", "--", "--deny", "warnings"], missing)
+            plain(
+                &["clippy", "--workspace", "--all-targets", "--locked", "--keep-going", "--", "--deny", "warnings"],
+                missing,
+            )
         }),
         ("tests", tests),
     ];
