@@ -1,5 +1,8 @@
 //! Follows the log entry by entry: passes results on to the history, and wakes
 //! the loops that have something to do.
+//!
+//! **A loop is woken only when the state it will look at holds the reason**:
+//! woken a moment earlier it would find nothing to do and sleep again.
 
 use cluster::Observer;
 use control::{Applied, Effect, State};
@@ -34,6 +37,7 @@ pub(crate) struct Follower {
     reconfigured: watch::Sender<u64>,
     history: Option<Arc<history::Store>>,
     replayed_upto: u64,
+    unpublished: Vec<(u64, Effect)>,
 }
 
 pub(crate) fn channel() -> (Followed, Follower) {
@@ -43,7 +47,8 @@ pub(crate) fn channel() -> (Followed, Follower) {
     let (reconfigured, reconfigured_rx) = watch::channel(0);
     let followed =
         Followed { batches: batches_rx, deliveries: deliveries_rx, urgent: urgent_rx, reconfigured: reconfigured_rx };
-    (followed, Follower { batches, deliveries, urgent, reconfigured, history: None, replayed_upto: 0 })
+    let unpublished = Vec::new();
+    (followed, Follower { batches, deliveries, urgent, reconfigured, history: None, replayed_upto: 0, unpublished })
 }
 
 impl Follower {
@@ -75,7 +80,11 @@ impl Follower {
 impl Observer for Follower {
     fn applied(&mut self, index: u64, entry: &Arc<Entry>, applied: &Applied, _state: &State) {
         self.keep(index, entry);
-        for effect in &applied.effects {
+        self.unpublished.extend(applied.effects.iter().map(|effect| (index, *effect)));
+    }
+
+    fn published(&mut self) {
+        for (index, effect) in self.unpublished.drain(..) {
             match effect {
                 Effect::Deliver => drop(self.deliveries.send_replace(index)),
                 Effect::Publish => drop(self.urgent.send_replace(index)),
