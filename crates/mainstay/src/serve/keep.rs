@@ -2,7 +2,7 @@
 
 use super::House;
 use super::follow::Logged;
-use history::{ApplyError, Budget, WriteError};
+use history::{ApplyError, Budget, DiskUsage, WriteError};
 use model::entry::{Body, Condition, ConditionKind, Entry};
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,6 +18,10 @@ const FLUSH_TURNS: u64 = 10;
 const FREE_MIN: f64 = 0.02;
 /// Free share of the volume from which they are kept again.
 const FREE_AGAIN: f64 = 0.03;
+/// Room beyond the history's own reserve from which results are kept again,
+/// as a part of that reserve: on a small volume the reserve is more than the
+/// shares above, and at its very border the next flush would find no room.
+const RESERVE_PART_AGAIN: u64 = 4;
 
 pub(crate) async fn run(house: Arc<House>, mut batches: mpsc::Receiver<Logged>) {
     let mut upkeep = interval(UPKEEP_EVERY);
@@ -67,8 +71,8 @@ async fn keep(house: &Arc<House>, disk: &mut Disk, index: u64, entry: &Entry) {
     match applied {
         Ok(_) => {}
         Err(ApplyError::DiskFull { .. }) => {
-            disk.skipped = batch.observations.len() as u64;
             full(house, disk).await;
+            disk.skipped = batch.observations.len() as u64;
         }
         Err(error) => {
             tracing::error!(index, error = %crate::chain(&anyhow::Error::new(error)), "results could not be kept")
@@ -78,6 +82,7 @@ async fn keep(house: &Arc<House>, disk: &mut Disk, index: u64, entry: &Entry) {
 
 async fn full(house: &Arc<House>, disk: &mut Disk) {
     disk.is_full = true;
+    disk.skipped = 0;
     let text = "The disk of the data directory is full. Checks and alerts go on; their results are not kept in the history until there is room. Make room.";
     tracing::error!("{text}");
     tell(house, true, text.to_owned()).await;
@@ -93,12 +98,12 @@ async fn tell(house: &Arc<House>, holds: bool, text: String) {
 
 async fn maintain(house: &Arc<House>, disk: &mut Disk) {
     disk.turns += 1;
-    let free = house.history.disk_usage().map_or(1.0, |usage| usage.free_ratio());
-    if !disk.is_full && free < FREE_MIN {
+    let usage = house.history.disk_usage();
+    if !disk.is_full && usage.as_ref().is_ok_and(is_too_full) {
         full(house, disk).await;
     }
     if disk.is_full {
-        if free < FREE_AGAIN {
+        if !usage.as_ref().is_ok_and(has_room_again) {
             // The log must not wait for results that are not kept.
             house.node.set_replay_floor(house.node.state().applied_index());
             return;
@@ -120,6 +125,42 @@ async fn maintain(house: &Arc<House>, disk: &mut Disk) {
         Err(WriteError::DiskFull { .. }) => full(house, disk).await,
         Err(error) => {
             tracing::warn!(error = %crate::chain(&anyhow::Error::new(error)), "the history could not be maintained; tried again in a second")
+        }
+    }
+}
+
+fn is_too_full(usage: &DiskUsage) -> bool {
+    usage.free_ratio() < FREE_MIN || usage.free_bytes < usage.reserve_bytes
+}
+
+fn has_room_again(usage: &DiskUsage) -> bool {
+    let wanted_bytes = usage.reserve_bytes + usage.reserve_bytes / RESERVE_PART_AGAIN;
+    usage.free_ratio() >= FREE_AGAIN && usage.free_bytes >= wanted_bytes
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn volume(megabytes: u64, free: u64) -> DiskUsage {
+        let bytes = |megabytes: u64| megabytes << 20;
+        let (volume_bytes, free_bytes) = (bytes(megabytes), bytes(free));
+        DiskUsage { history_bytes: 0, volume_bytes, free_bytes, reserve_bytes: bytes(128) }
+    }
+
+    #[test]
+    fn results_are_kept_again_only_where_the_next_flush_finds_room() {
+        for (megabytes, free, too_full, room_again) in [
+            (100_000, 1_900, true, false),
+            (100_000, 2_500, false, false),
+            (100_000, 3_100, false, true),
+            // On a small volume the history's own reserve is what counts.
+            (1_000, 100, true, false),
+            (1_000, 130, false, false),
+            (1_000, 200, false, true),
+        ] {
+            let usage = volume(megabytes, free);
+            assert_eq!((is_too_full(&usage), has_room_again(&usage)), (too_full, room_again), "{megabytes} {free}");
         }
     }
 }
