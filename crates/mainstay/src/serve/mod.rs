@@ -27,7 +27,7 @@ use crate::command::{ServeArguments, initialise};
 use crate::files::{self, LoadError};
 use crate::paint::{BOLD, DIM};
 use anyhow::{Context, anyhow};
-use cluster::Node;
+use cluster::{Node, Recovery};
 use config::{Loaded, NodeSettings};
 use model::id::LocationId;
 use model::time::Timestamp;
@@ -158,6 +158,7 @@ async fn open(
         Arc::new(opened.await?.with_context(|| format!("cannot open the data directory {}", data.display()))?);
     let options = cluster::Options { durable_history: Some(history.watermark()), ..cluster::Options::default() };
     let node = Node::open(&files::log(data), options, follower.with_history(&history)).await?;
+    tell_what_is_missing(node.recovery());
     Ok(House {
         node,
         history,
@@ -167,6 +168,20 @@ async fn open(
         lag: lag::Lag::default(),
         stopping,
     })
+}
+
+/// Says what could not be read back although the node can go on without it.
+fn tell_what_is_missing(recovery: &Recovery) {
+    let gap = &recovery.history_gap;
+    if !gap.is_empty() {
+        tracing::warn!(
+            "the history lacks the results of the log's entries {} to {}, and the log no longer holds them; outages, \
+             incidents and deliveries are complete. After a full disk these results were never kept; if the history \
+             was removed, a backup of the data directory holds them",
+            gap.start,
+            gap.end - 1
+        );
+    }
 }
 
 async fn start(
