@@ -10,7 +10,7 @@ use crate::identity::{ClusterId, Identity, IdentityError, Stage};
 use crate::meta::Meta;
 use crate::node::Options;
 use crate::observer::Observer;
-use crate::room::{Reserve, RoomGauge};
+use crate::room::{self, Reserve, RoomGauge};
 use crate::snapshot::{Loaded, SnapshotError, Snapshots};
 use crate::types::NodeId;
 use control::State;
@@ -138,7 +138,7 @@ impl Prepared {
                 let meta = Meta::new(identity.cluster, identity.node);
                 (Database::create(path, vfs, meta)?, VecDeque::new())
             }
-            Stage::Founded => Database::open(path, vfs)?,
+            Stage::Founded => open_database(path, vfs)?,
         };
         let meta = database.meta();
         if (meta.cluster, meta.node) != (identity.cluster, identity.node) {
@@ -202,6 +202,15 @@ impl Prepared {
 
     fn first_position(&self) -> u64 {
         self.database.meta().purged.map_or(0, |id| id.position + 1)
+    }
+}
+
+/// Opens the log. It is marked as open before anything else, so a full disk is
+/// met here first; the reserve is for that too.
+fn open_database(path: &Path, vfs: Option<&str>) -> Result<(Database, VecDeque<RowFact>), LogError> {
+    match Database::open(path, vfs) {
+        Err(error) if error.is_full() && room::give_up(path) => Database::open(path, vfs),
+        opened => opened,
     }
 }
 

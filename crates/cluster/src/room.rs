@@ -28,6 +28,16 @@ pub enum Room {
     Exhausted,
 }
 
+/// Gives up the reserve of a directory that is about to be opened, and returns
+/// whether there was one to give.
+pub(crate) fn give_up(directory: &Path) -> bool {
+    let is_given = std::fs::remove_file(directory.join(FILE)).is_ok();
+    if is_given {
+        tracing::error!(directory = %directory.display(), "the disk of the log is full; its reserve is given up");
+    }
+    is_given
+}
+
 /// The room as all tasks see it.
 #[derive(Debug)]
 pub(crate) struct RoomGauge(AtomicU8);
@@ -76,9 +86,8 @@ impl Reserve {
 
     /// Gives the reserve up, and returns whether there was one to give.
     pub(crate) fn release(&self) -> bool {
-        let is_given = std::fs::remove_file(self.path()).is_ok();
+        let is_given = give_up(&self.directory);
         if is_given {
-            tracing::error!(directory = %self.directory.display(), "the disk of the log is full; its reserve is given up");
             self.gauge.set(Room::Tight);
         }
         is_given

@@ -218,6 +218,24 @@ async fn without_room_the_log_goes_behind_the_newest_snapshot() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn without_any_other_room_the_reserve_opens_a_node() {
+    let Some(disk) = SmallDisk::mount(24) else { return };
+    let path: &Path = &disk.0.path().join("data");
+    let node = Node::open(path, options(), Log::default()).await.unwrap();
+    node.propose(note(1)).await.unwrap();
+    node.close().await.unwrap();
+    let other = disk.fill();
+    let log = Log::default();
+    let node = Node::open(path, options(), log.clone()).await.unwrap();
+    assert_eq!(node.status().room, Room::Tight);
+    node.propose(note(2)).await.unwrap();
+    assert_eq!(log.seen().applied.last(), Some(&(2, 2)));
+    std::fs::remove_file(other).unwrap();
+    wait_for(&node, Room::Ample).await;
+    node.close().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_node_can_be_opened_on_a_full_disk() {
     let Some(disk) = SmallDisk::mount(24) else { return };
     let path: &Path = &disk.0.path().join("data");
