@@ -6,6 +6,7 @@
 
 use crate::identity::{self, Identity, IdentityError, Stage};
 use crate::{database, files, filesystem, room, snapshot};
+use rustix::fs::{Access, AtFlags};
 use std::fs::{File, TryLockError};
 use std::io::{self, Read, Seek, Write};
 use std::os::unix::fs::PermissionsExt;
@@ -137,12 +138,16 @@ pub(crate) fn hold(path: &Path) -> Result<Held, DirectoryError> {
 }
 
 /// Makes a directory for a node and what belongs to it, if it is missing:
-/// private to its user, on a local disk, in a directory that exists.
+/// private to its user, who may write there, on a local disk, in a directory
+/// that exists.
 ///
 /// # Errors
 /// [`DirectoryError`] says what to do.
 pub fn prepare(path: &Path) -> Result<(), DirectoryError> {
     make(path)?;
+    // Asked for the user we act as; a read-only file system refuses root too.
+    rustix::fs::accessat(rustix::fs::CWD, path, Access::WRITE_OK | Access::EXEC_OK, AtFlags::EACCESS)
+        .map_err(|error| DirectoryError::NotWritable { path: path.to_owned(), source: error.into() })?;
     let in_directory = |source| DirectoryError::Io { path: path.to_owned(), source };
     match filesystem::network_name_of(path).map_err(in_directory)? {
         Some(kind) => Err(DirectoryError::Network { path: path.to_owned(), kind }),
