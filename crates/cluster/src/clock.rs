@@ -7,7 +7,7 @@
 //! the clocks do, also across restarts.
 
 use model::time::Timestamp;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 /// Differences up to here are the clock being disciplined, not a jump. NTP
 /// steps a clock only from 128 ms on (ntpd) or 1 s (chrony's usual makestep).
@@ -202,12 +202,16 @@ impl Ahead {
     }
 }
 
-/// Reads the wall clock and the clock that nobody sets.
+/// Reads the wall clock and the clock that nobody sets. The former is asked for
+/// through the C library, where tests can put another clock in its place.
 pub(crate) fn read() -> (Timestamp, Duration) {
     use rustix::time::{ClockId, clock_gettime};
-    let wall = clock_gettime(ClockId::Realtime);
+    let milliseconds = |span: Duration| i64::try_from(span.as_millis()).unwrap_or(i64::MAX);
+    let wall_ms = match SystemTime::now().duration_since(SystemTime::UNIX_EPOCH) {
+        Ok(since) => milliseconds(since),
+        Err(before) => -milliseconds(before.duration()),
+    };
     let boot = clock_gettime(ClockId::Boottime);
-    let wall = Timestamp::from_ms(wall.tv_sec.saturating_mul(1000).saturating_add(wall.tv_nsec / 1_000_000));
     let seconds = u64::try_from(boot.tv_sec).unwrap_or(0);
-    (wall, Duration::new(seconds, u32::try_from(boot.tv_nsec).unwrap_or(0)))
+    (Timestamp::from_ms(wall_ms), Duration::new(seconds, u32::try_from(boot.tv_nsec).unwrap_or(0)))
 }
