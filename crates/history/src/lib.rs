@@ -14,7 +14,7 @@
 //! what lies above [`Store::watermark`].
 //!
 //! The store decides nothing: not what a verdict is, not what happens when the
-//! disk fills. It has no clock either; maintenance is told the time.
+//! disk fills. It reads no wall clock either; maintenance is told the time.
 //!
 //! Reading order: `keys`, `codec`, `buffer`, `state`, `manifest`, `tables`,
 //! `store` (opening, applying, writing), `read`, `maintain`, [`fill`].
