@@ -7,10 +7,13 @@ use anyhow::{Context, anyhow};
 use clap::{Args, Subcommand};
 use history::fill::{Plan, fill, observations};
 use indicatif::{ProgressBar, ProgressStyle};
+use model::entry::{Body, Entry};
 use model::id::CheckSlot;
 use model::observation::Observation;
 use model::time::Timestamp;
+use std::path::Path;
 use std::process::ExitCode;
+use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 #[derive(Debug, Subcommand)]
@@ -63,6 +66,7 @@ pub(crate) fn run(command: Bench) -> anyhow::Result<ExitCode> {
         raw_days: command.raw_days,
         seed: command.seed,
     };
+    tokio::runtime::Runtime::new()?.block_on(begin_log(&data, RECENT_INDEX))?;
     let bar = ProgressBar::new(0).with_style(ProgressStyle::with_template("{bar:40} {pos}/{len} days  {eta} left")?);
     let filled = fill(&store, &plan, &mut |done, all| {
         bar.set_length(u64::from(all));
@@ -78,9 +82,28 @@ pub(crate) fn run(command: Bench) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// Log entries that the made-up history stands for. The first entries of a new
-/// log hold its configuration, never results, so no result of theirs is missed.
+/// Log entries that the made-up history stands for: one for what is written
+/// packed, one for the recent results.
 const RECENT_INDEX: u64 = 2;
+
+/// Begins the log with as many entries as the history will claim to know: a
+/// history ahead of its log means that the log has lost something, and then
+/// nothing starts.
+async fn begin_log(data: &Path, entries: u64) -> anyhow::Result<()> {
+    cluster::prepare(data)?;
+    let node = cluster::Node::open(&files::log(data), cluster::Options::default(), Nobody).await?;
+    while node.state().applied_index() < entries {
+        node.propose(Body::Tick).await?;
+    }
+    Ok(node.close().await?)
+}
+
+/// Follows a log in which nothing happens.
+struct Nobody;
+
+impl cluster::Observer for Nobody {
+    fn applied(&mut self, _: u64, _: &Arc<Entry>, _: &control::Applied, _: &control::State) {}
+}
 
 /// Adds the results of the last while in the way results come, so that they are
 /// not packed yet. Returns how many.
