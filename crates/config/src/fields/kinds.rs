@@ -46,7 +46,7 @@ pub(crate) static TCP: Part = Part {
     groups: &[
         &[
             required("tcp", Form::HostPort(None), "Where to connect."),
-            optional("tls", TLS, "TLS from the first byte."),
+            optional("tls", TLS, "TLS from the first byte, or from the `starttls` step if the dialogue has one."),
             optional("dialogue", Form::List(&Form::Part(&STEP)), "Steps after connecting, in order."),
             optional("send", Form::LongText, "Short for a dialogue: sent once the banner has come."),
             optional("expect", Form::Part(&expect::TCP), "Short for a dialogue, and limits on time and certificate."),

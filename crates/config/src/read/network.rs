@@ -18,7 +18,7 @@ impl Reader {
     pub(super) fn tcp(&mut self, section: &Section<'_, '_>, expect: Option<&Section<'_, '_>>) -> Option<TcpCheck> {
         let target = section.at("tcp").and_then(|at| self.host_port(at, None));
         let tls = self.tls_option(section, expect);
-        // Days left of a certificate hold for STARTTLS in a dialogue as well.
+        // What is trusted and how many days must be left holds for STARTTLS in a dialogue as well.
         let trust = match &tls {
             Some(trust) => trust.clone(),
             None => self.trust(None, expect),
@@ -33,6 +33,9 @@ impl Reader {
             self.wrong(at, Code::OutOfRange, format!("a dialogue of more than {DIALOGUE_STEPS_MAX} steps"));
         }
         dialogue.extend(self.short_dialogue(section, expect));
+        // Nobody starts TLS inside TLS, so the options are those of the step.
+        let is_started_later = dialogue.iter().any(|step| matches!(step, DialogueStep::StartTls(..)));
+        let tls = tls.filter(|_| !is_started_later);
         Some(TcpCheck { target: target?, tls, dialogue })
     }
 
