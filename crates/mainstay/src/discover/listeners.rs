@@ -7,6 +7,9 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 /// State "LISTEN" in `/proc/net/tcp`, from the kernel's `tcp_states.h`.
 const STATE_LISTEN: &str = "0A";
 
+/// The process id of the first process, which manages the others.
+const SERVICE_MANAGER: u32 = 1;
+
 /// A port on which something listens.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Listener {
@@ -80,15 +83,21 @@ fn parse_address(hex: &str) -> Option<IpAddr> {
 }
 
 /// The process name of each socket, by inode, as far as we may look.
+///
+/// A socket often belongs to several: to the process that opened it and to
+/// those that it has started since. The oldest is named, so that the name does
+/// not change with every connection; but not a service manager that opened the
+/// socket on behalf of another.
 fn socket_owners() -> BTreeMap<u64, String> {
     let mut owners = BTreeMap::new();
     let Ok(processes) = fs::read_dir("/proc") else {
         return owners;
     };
-    for process in processes.flatten() {
-        if !process.file_name().to_string_lossy().bytes().all(|b| b.is_ascii_digit()) {
-            continue;
-        }
+    let number = |process: &fs::DirEntry| process.file_name().to_str()?.parse().ok();
+    let mut processes: Vec<(u32, fs::DirEntry)> =
+        processes.flatten().filter_map(|process| Some((number(&process)?, process))).collect();
+    processes.sort_by_key(|(number, _)| (*number == SERVICE_MANAGER, *number));
+    for (_, process) in processes {
         let Ok(descriptors) = fs::read_dir(process.path().join("fd")) else {
             continue;
         };
@@ -101,7 +110,7 @@ fn socket_owners() -> BTreeMap<u64, String> {
                 .and_then(|rest| rest.strip_suffix(']'))
                 .and_then(|inode| inode.parse().ok());
             if let (Some(inode), false) = (inode, name.is_empty()) {
-                owners.insert(inode, name.clone());
+                owners.entry(inode).or_insert_with(|| name.clone());
             }
         }
     }
