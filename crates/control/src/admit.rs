@@ -7,11 +7,13 @@ use crate::alert;
 use crate::decision::Reason;
 use crate::delivery;
 use crate::incident::Line;
+use crate::judge::Seen;
 use crate::standing::{self, ServiceState};
 use crate::state::{CheckState, CommandOutcome, Effect, State};
+use model::check::CheckKind;
 use model::configuration::Configuration;
 use model::entry::{Action, Command, Phase};
-use model::id::{CheckId, CheckSlot, IncidentId, ServiceId};
+use model::id::{CheckId, CheckSlot, IncidentId, MaintenanceId, ServiceId};
 use model::limits::{CONFIGURATION_PARTS_MAX, MAINTENANCE_MAX};
 use model::service::Maintenance;
 use std::collections::{BTreeMap, BTreeSet};
@@ -82,7 +84,7 @@ fn store(state: &mut State, digest: &str, part: u32, parts: u32, bytes: &[u8]) -
     if upload.len() != parts as usize {
         return Err(format!("configuration {digest} was announced with {} parts, not {parts}", upload.len()));
     }
-    upload[part as usize] = Some(bytes.to_vec());
+    upload[part as usize] = Some(Arc::new(bytes.to_vec()));
     Ok(())
 }
 
@@ -92,10 +94,12 @@ fn activate(state: &mut State, command: &Command, digest: &str, effects: &mut BT
         .ok_or_else(|| format!("configuration {digest} was not stored"))?;
     let mut bytes = Vec::new();
     for (at, part) in upload.into_iter().enumerate() {
-        bytes.extend(part.ok_or_else(|| format!("part {at} of configuration {digest} is missing"))?);
+        bytes.extend_from_slice(&part.ok_or_else(|| format!("part {at} of configuration {digest} is missing"))?);
     }
     let configuration =
         Configuration::decode(&bytes).map_err(|error| format!("configuration {digest} cannot be read: {error}"))?;
+    // What else was begun and never finished is given up.
+    state.uploads = Arc::default();
     replace(state, configuration, digest, effects);
     note(state, command, None, format!("activate configuration {}", digest.get(..12).unwrap_or(digest)));
     let all = (0..state.configuration.services.len() as u32).collect();
@@ -111,58 +115,85 @@ fn replace(state: &mut State, configuration: Configuration, digest: &str, effect
     let mut known: BTreeMap<ServiceId, ServiceState> =
         state.services().map(|(service, known)| (service.id.clone(), known.clone())).collect();
     let before = Arc::clone(&state.configuration);
-    let moved = locations_moved(&state.configuration, &configuration);
-    let kinds: BTreeMap<CheckId, model::check::CheckKind> = if state.revision == 0 {
-        BTreeMap::new()
-    } else {
-        state.configuration.checks().map(|(_, check)| (check.id.clone(), check.kind.clone())).collect()
-    };
-    let slots = Arc::make_mut(&mut state.slots);
-    for (_, check) in configuration.checks() {
-        match slots.get(&check.id) {
-            None => {
-                slots.insert(check.id.clone(), CheckSlot(state.checks.len() as u32));
-                state.checks.push(CheckState::new(now));
-            }
-            Some(slot) => {
-                // A check that now looks at something else knows nothing yet.
-                let is_other = kinds.get(&check.id).is_none_or(|kind| *kind != check.kind);
-                let at = slot.0 as usize;
-                if is_other && let Some(check) = state.checks.get_mut(at) {
-                    *check = CheckState::new(now);
-                } else if moved && let Some(check) = state.checks.get_mut(at) {
-                    check.seens.clear();
-                }
-            }
-        }
-    }
+    replace_checks(state, &before, &configuration);
     state.services = configuration
         .services
         .iter()
         .map(|service| known.remove(&service.id).unwrap_or_else(|| ServiceState::new(now)))
         .collect();
     state.receivers.retain(|id, _| configuration.receiver(id).is_some());
-    state.maintenance_ended.retain(|id| configuration.maintenance.iter().any(|work| work.id == *id));
+    // Work that was ended early stays so while it stands in the file as it was.
+    state.maintenance_ended.retain(|id| {
+        let of = |configuration: &Configuration| configuration.maintenance.iter().find(|work| work.id == *id).cloned();
+        of(&configuration).is_some_and(|work| of(&before) == Some(work))
+    });
+    let is_declared = |id: &MaintenanceId| configuration.maintenance.iter().any(|work| work.id == *id);
+    state.maintenance.retain(|id, work| work.until > now && !is_declared(id));
     state.configuration = Arc::new(configuration);
     state.digest = digest.to_owned();
     state.revision = state.applied_index();
     state.attention.clear();
     state.rebuild_index();
-    delivery::abandon(state);
-    let removed = state.receivers_raised().filter(|id| state.configuration.receiver(id).is_none()).collect::<Vec<_>>();
-    for id in removed {
-        state.own_raised.remove(&delivery::unreachable_subject(&id));
-    }
-    for (id, orphan) in known {
-        if let (Some(incident), Some(service)) = (orphan.incident, before.service(&id)) {
-            alert::abandon(state, service, incident, effects);
+    delivery::abandon(state, effects);
+    abandon_incidents(state, &before, known, effects);
+}
+
+/// Keeps what is known of checks that stay, as far as it still says something.
+fn replace_checks(state: &mut State, before: &Configuration, after: &Configuration) {
+    let now = state.now();
+    let kinds: BTreeMap<&CheckId, &CheckKind> = before.checks().map(|(_, check)| (&check.id, &check.kind)).collect();
+    let moved: Vec<Option<u16>> = before
+        .locations
+        .iter()
+        .map(|id| after.locations.iter().position(|known| known == id).and_then(|at| u16::try_from(at).ok()))
+        .collect();
+    let slots = Arc::make_mut(&mut state.slots);
+    for (_, check) in after.checks() {
+        let Some(slot) = slots.get(&check.id) else {
+            slots.insert(check.id.clone(), CheckSlot(state.checks.len() as u32));
+            state.checks.push(CheckState::of(check, now));
+            continue;
+        };
+        let Some(known) = state.checks.get(slot.0 as usize) else {
+            continue;
+        };
+        let mut kept = match kinds.get(&check.id) {
+            Some(kind) if **kind == check.kind => known.clone(),
+            Some(CheckKind::Heartbeat(kind)) => known.clone().expecting(kind, check, now),
+            Some(_) | None => CheckState::of(check, now),
+        };
+        let number = |seen: &Seen| moved.get(seen.location as usize).copied().flatten();
+        kept.seens = kept.seens.iter().filter_map(|seen| Some(Seen { location: number(seen)?, ..*seen })).collect();
+        kept.seens.retain(|seen| check.from.contains(&after.locations[seen.location as usize]));
+        if kept != *known
+            && let Some(known) = state.checks.get_mut(slot.0 as usize)
+        {
+            *known = kept;
         }
     }
 }
 
-/// Whether positions in the list of locations mean something else now.
-fn locations_moved(before: &Configuration, after: &Configuration) -> bool {
-    !after.locations.starts_with(&before.locations)
+/// Closes the incidents of services that nobody watches any more: those that
+/// are gone, and those without checks.
+fn abandon_incidents(
+    state: &mut State,
+    before: &Configuration,
+    gone: BTreeMap<ServiceId, ServiceState>,
+    effects: &mut BTreeSet<Effect>,
+) {
+    for (id, incident) in gone.into_iter().filter_map(|(id, orphan)| Some((id, orphan.incident?))) {
+        if let Some(service) = before.service(&id) {
+            alert::abandon(state, service, incident, effects);
+        }
+    }
+    let configuration = Arc::clone(&state.configuration);
+    for (at, service) in configuration.services.iter().enumerate().filter(|(_, service)| service.checks.is_empty()) {
+        let incident = state.services.get(at).and_then(|known| known.incident);
+        if let (Some(incident), Some(known)) = (incident, state.services.get_mut(at)) {
+            known.incident = None;
+            alert::abandon(state, service, incident, effects);
+        }
+    }
 }
 
 fn open_incident(state: &State, command: &Command, id: IncidentId) -> Result<ServiceId, String> {
@@ -246,12 +277,14 @@ fn schedule(
         return Err(format!("planned work {} is declared in the configuration file; change it there", work.id));
     }
     state.maintenance.retain(|_, known| known.until > now);
+    let mut touched = work.services.clone();
+    touched.extend(state.maintenance.get(&work.id).into_iter().flat_map(|before| before.services.iter().cloned()));
     if state.maintenance.len() >= MAINTENANCE_MAX {
         return Err(format!("{MAINTENANCE_MAX} pieces of planned work are known, which is the most; end some first"));
     }
     state.maintenance.insert(work.id.clone(), work.clone());
     note(state, command, None, format!("plan work {} from {} until {}", work.id, work.from, work.until));
-    resettle(state, &work.services, effects);
+    resettle(state, &touched, effects);
     Ok(())
 }
 

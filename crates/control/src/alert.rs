@@ -7,12 +7,14 @@
 
 use crate::decision::{Hold, NotTold, Reason};
 use crate::delivery;
+use crate::heartbeat;
 use crate::incident::{Incident, Line};
-use crate::judge::Seen;
-use crate::standing::active_work;
+use crate::judge;
+use crate::standing::{ServiceState, active_work};
 use crate::state::{Effect, State};
+use model::check::CheckKind;
 use model::entry::Phase;
-use model::id::IncidentId;
+use model::id::{CheckSlot, IncidentId, ServiceId};
 use model::limits::INCIDENTS_MAX;
 use model::message::Step;
 use model::observation::Outcome;
@@ -26,6 +28,11 @@ use std::time::Duration;
 /// How long a service may go unverified before its owners are told, counted
 /// from when that was noticed: a node that was off has noticed nothing.
 const UNVERIFIED_ALARM_AFTER: Duration = Duration::from_secs(10 * 60);
+/// Names of services that are listed in a message; more are counted.
+const UNVERIFIED_NAMED_MAX: usize = 10;
+/// Holds that are followed from one service to the next in search of a circle:
+/// longer than any chain of needs that people draw.
+const HOLDS_FOLLOWED_MAX: usize = 64;
 
 /// What is to be done about a service's incident.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -111,11 +118,10 @@ fn explained_by_need(state: &State, at: u32, service: &Service, status: ServiceS
                 ServiceStatus::Up | ServiceStatus::Unknown | ServiceStatus::Maintenance,
             ) => false,
         };
-        if explains {
+        if explains && !is_held_because_of(state, &need.service, &service.id) {
             return Some(Hold::NeedIsDown { service: id });
         }
-        let is_suspect = |slot| state.check(slot).is_some_and(|known| known.seens.iter().any(Seen::is_suspect));
-        if state.slots_of(&need.service).iter().any(|slot| is_suspect(*slot)) {
+        if state.slots_of(&need.service).iter().any(|slot| is_being_confirmed(state, *slot)) {
             return Some(Hold::NeedIsSuspect { service: id });
         }
         let held_before = state.services.get(at as usize).and_then(|known| known.hold.as_ref());
@@ -127,12 +133,52 @@ fn explained_by_need(state: &State, at: u32, service: &Service, status: ServiceS
     None
 }
 
-/// Whether a check of the service has failed in a round that was due after `since`.
+/// Whether a location has seen a check fail and will look again soon. Nobody
+/// confirms what a location has seen that is silent by now.
+fn is_being_confirmed(state: &State, slot: CheckSlot) -> bool {
+    let (Some((_, check)), Some(known)) = (state.target(slot), state.check(slot)) else {
+        return false;
+    };
+    let silent_after = judge::silent_after(check);
+    known.seens.iter().any(|seen| seen.is_suspect() && state.now().since(seen.last) <= silent_after)
+}
+
+/// Whether an incident of `service` is held because of `other`. Then it does
+/// not explain anything of `other`: of services that like each other in a
+/// circle, one is told.
+fn is_held_because_of(state: &State, service: &ServiceId, other: &ServiceId) -> bool {
+    let mut at = service;
+    for _ in 0..HOLDS_FOLLOWED_MAX {
+        match state.service(at).and_then(|known| known.hold.as_ref()) {
+            Some(Hold::NeedIsDown { service } | Hold::NeedIsSuspect { service } | Hold::NeedCameBack { service }) => {
+                if service == other {
+                    return true;
+                }
+                at = service;
+            }
+            Some(Hold::Maintenance { .. } | Hold::Flapping) | None => return false,
+        }
+    }
+    false
+}
+
+/// Whether a check of the service has failed in a round that was due after
+/// `since`. Nobody looks at a heartbeat: it has failed again when one that
+/// could be expected since then did not come.
 fn has_fresh_failure(state: &State, service: &Service, since: Timestamp) -> bool {
-    state.slots_of(&service.id).iter().filter_map(|slot| state.check(*slot)).any(|known| {
-        matches!(known.outcome, Some(Outcome::Fail | Outcome::Degraded))
-            && known.looked.is_some_and(|looked| looked > since)
-    })
+    let has_failed = |slot: &CheckSlot| {
+        let (Some((_, check)), Some(known)) = (state.target(*slot), state.check(*slot)) else {
+            return false;
+        };
+        let has_looked = known.looked.is_some_and(|looked| looked > since);
+        let is_missed = if let CheckKind::Heartbeat(beat) = &check.kind {
+            state.now() > heartbeat::deadline(beat, since)
+        } else {
+            false
+        };
+        matches!(known.outcome, Some(Outcome::Fail | Outcome::Degraded)) && (has_looked || is_missed)
+    };
+    state.slots_of(&service.id).iter().any(has_failed)
 }
 
 fn is_flapping(state: &State, at: u32) -> bool {
@@ -238,36 +284,42 @@ fn resolve(state: &mut State, at: u32, service: &Service, id: IncidentId, effect
     };
     known.incident = None;
     let over = known.observed_since.min(now);
-    close(state, id, over);
+    close(state, id, over, |incident, lasted| {
+        format!("{} works again since {}, after {lasted}.", incident.service_name, over.minute())
+    });
     let lasted = state.incident(id).map_or(Duration::ZERO, |incident| over.since(incident.started));
     state.decide(Some(&service.id), None, Reason::Resolved { incident: id, lasted });
     effects.insert(Effect::Publish);
+    let was_down = state.incident(id).is_none_or(|incident| incident.worst == ServiceStatus::Down);
+    let was = if was_down { "was out" } else { "did not work well" };
     let text =
-        format!("{} is up again since {}. It was out for {}.", service.name, over.minute(), humane_duration(lasted));
+        format!("{} is up again since {}. It {was} for {}.", service.name, over.minute(), humane_duration(lasted));
     tell(state, service, id, Step::Resolved, &text, effects);
 }
 
-/// Ends the incident of a service that is no longer configured, and tells who was told of it.
+/// Ends the incident of a service that is no longer configured or has no
+/// checks any more, and tells who was told of it.
 pub(crate) fn abandon(state: &mut State, service: &Service, id: IncidentId, effects: &mut BTreeSet<Effect>) {
     let now = state.now();
-    close(state, id, now);
+    let text = |lasted: &str| format!("{} is no longer watched; its incident was closed after {lasted}.", service.name);
+    close(state, id, now, |_, lasted| text(lasted));
     let lasted = state.incident(id).map_or(Duration::ZERO, |incident| now.since(incident.started));
     state.decide(Some(&service.id), None, Reason::Resolved { incident: id, lasted });
-    let text =
-        format!("{} is no longer watched; its incident was closed after {}.", service.name, humane_duration(lasted));
+    let text = text(&humane_duration(lasted));
     tell(state, service, id, Step::Resolved, &text, effects);
 }
 
-/// Writes the end of an incident into it.
-fn close(state: &mut State, id: IncidentId, over: Timestamp) {
+/// Writes the end of an incident into it; `said` makes its last line of it and of how long it lasted.
+fn close(state: &mut State, id: IncidentId, over: Timestamp, said: impl FnOnce(&Incident, &str) -> String) {
     let now = state.now();
     change(state, id, |incident| {
         let over = over.max(incident.started);
         incident.resolved = Some(over);
-        let lasted = humane_duration(over.since(incident.started));
-        let text = format!("{} works again since {}, after {lasted}.", incident.service_name, over.minute());
+        let text = said(incident, &humane_duration(over.since(incident.started)));
         incident.add(Line { at: now, phase: Phase::Resolved, text, is_public: true, author: None });
     });
+    Arc::make_mut(&mut state.incidents_closed).push_back(id);
+    forget_oldest(state);
 }
 
 /// Changes an incident and raises its revision.
@@ -280,10 +332,10 @@ pub(crate) fn change(state: &mut State, id: IncidentId, how: impl FnOnce(&mut In
     }
 }
 
+/// Forgets those that ended first; what is open stays, however much it is.
 fn forget_oldest(state: &mut State) {
     while state.incidents.len() > INCIDENTS_MAX {
-        let oldest_closed = state.incidents.values().find(|incident| !incident.is_open()).map(|incident| incident.id);
-        let Some(id) = oldest_closed else {
+        let Some(id) = Arc::make_mut(&mut state.incidents_closed).pop_front() else {
             return;
         };
         Arc::make_mut(&mut state.incidents).remove(&id);
@@ -321,10 +373,12 @@ fn tell(state: &mut State, service: &Service, id: IncidentId, step: Step, text: 
         // Whoever did not want to hear that it was degraded hears now that it began.
         let is_first = !incident.told.contains(&receiver.id);
         let step = if step == Step::Worsened && is_first { Step::Opened } else { step };
-        if service.receivers.as_ref().is_some_and(|wanted| !wanted.contains(&receiver.id)) {
+        // Whoever was told that it began hears that it is over, whatever the configuration says by then.
+        let is_owed = step == Step::Resolved && !is_first;
+        if !is_owed && service.receivers.as_ref().is_some_and(|wanted| !wanted.contains(&receiver.id)) {
             continue;
         }
-        let because = if incident.worst == ServiceStatus::Degraded && !receiver.wants_degraded {
+        let because = if incident.worst == ServiceStatus::Degraded && !receiver.wants_degraded && !is_owed {
             Some(NotTold::DegradedUnwanted)
         } else if step == Step::Resolved && !receiver.wants_resolved {
             Some(NotTold::ResolvedUnwanted)
@@ -339,45 +393,70 @@ fn tell(state: &mut State, service: &Service, id: IncidentId, step: Step, text: 
                 state.decide(Some(&service.id), None, reason);
             }
             None => {
-                change(state, id, |incident| {
-                    incident.told.insert(receiver.id.clone());
-                });
-                delivery::tell_incident(state, service, &incident, receiver, step, text, effects);
+                if delivery::tell_incident(state, service, &incident, receiver, step, text, effects) {
+                    change(state, id, |incident| {
+                        incident.told.insert(receiver.id.clone());
+                    });
+                }
             }
         }
     }
 }
 
 /// Tells the owners when services have not been verified for too long: a
-/// monitor that has stopped looking must not keep silent about it.
+/// monitor that has stopped looking must not keep silent about it. That most
+/// are not is an alarm of its own, because one that can never be verified must
+/// not hide it.
 pub(crate) fn unverified(state: &mut State, effects: &mut BTreeSet<Effect>) {
-    const ALARM: &str = "unverified";
-    let now = state.now();
-    let is_stale = |known: &crate::standing::ServiceState| {
-        known.status() == ServiceStatus::Unknown && now.since(known.concluded) > UNVERIFIED_ALARM_AFTER
-    };
-    let stale: Vec<String> = state
-        .services()
-        .filter(|(service, known)| !service.checks.is_empty() && is_stale(known))
-        .map(|(service, _)| service.name.clone())
-        .collect();
-    let raised = state.is_raised(ALARM);
-    if !stale.is_empty() && !raised {
-        let shown = stale.iter().take(10).cloned().collect::<Vec<_>>().join(", ");
-        let more = if stale.len() > 10 { format!(" and {} more", stale.len() - 10) } else { String::new() };
-        let text = format!(
-            "Not verified for more than {}: {shown}{more}. What their pages show may be out of date.",
-            humane_duration(UNVERIFIED_ALARM_AFTER)
-        );
-        delivery::tell_own(state, ALARM, "Services are not verified", &text, true, effects);
-    } else if stale.is_empty() && raised {
-        delivery::tell_own(
-            state,
-            ALARM,
-            "Services are verified again",
-            "Every service is being watched again.",
-            false,
-            effects,
-        );
+    const SOME: &str = "unverified";
+    const MOST: &str = "unverified-most";
+    let mut watched = 0;
+    let mut stale: Vec<&str> = Vec::new();
+    for (service, known) in state.services().filter(|(service, _)| !service.checks.is_empty()) {
+        watched += 1;
+        if is_stale(state, service, known) {
+            stale.push(&service.name);
+        }
     }
+    let are_most = stale.len() * 2 > watched;
+    let shown = stale.iter().take(UNVERIFIED_NAMED_MAX).copied().collect::<Vec<_>>().join(", ");
+    let more = stale.len().saturating_sub(UNVERIFIED_NAMED_MAX);
+    let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+    let text = format!(
+        "Not verified for more than {}: {shown}{more}. What their pages show may be out of date.",
+        humane_duration(UNVERIFIED_ALARM_AFTER)
+    );
+    let is_none = stale.is_empty();
+    if are_most && !state.is_raised(MOST) {
+        let title = if watched == 1 { "Services are not verified" } else { "Most services are not verified" };
+        delivery::tell_own(state, MOST, title, &text, true, effects);
+    } else if !are_most && !is_none && !state.is_raised(SOME) {
+        delivery::tell_own(state, SOME, "Services are not verified", &text, true, effects);
+    }
+    for (alarm, is_over) in [(MOST, !are_most), (SOME, is_none)] {
+        if is_over && state.is_raised(alarm) {
+            let text = if is_none {
+                "Every service is being watched again."
+            } else {
+                "Most services are being watched again."
+            };
+            delivery::tell_own(state, alarm, "Services are verified again", text, false, effects);
+        }
+    }
+}
+
+/// Whether a service has not been verified for too long. A heartbeat that
+/// never came is not missed before it could have come.
+fn is_stale(state: &State, service: &Service, known: &ServiceState) -> bool {
+    let now = state.now();
+    let is_expected = |slot: &CheckSlot| {
+        state.check(*slot).is_none_or(|check| {
+            check.verdict != Verdict::Unknown
+                || check.looked.is_some()
+                || check.deadline.is_none_or(|deadline| now > deadline)
+        })
+    };
+    known.status() == ServiceStatus::Unknown
+        && now.since(known.concluded) > UNVERIFIED_ALARM_AFTER
+        && state.slots_of(&service.id).iter().any(is_expected)
 }

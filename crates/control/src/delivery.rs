@@ -115,7 +115,7 @@ pub struct ReceiverHealth {
     pub because: Option<String>,
 }
 
-/// Decides a delivery about an incident.
+/// Decides a delivery about an incident; false when there was no room for it.
 pub(crate) fn tell_incident(
     state: &mut State,
     service: &Service,
@@ -124,9 +124,12 @@ pub(crate) fn tell_incident(
     step: Step,
     text: &str,
     effects: &mut BTreeSet<Effect>,
-) {
-    let status = state.service(&service.id).map_or(ServiceStatus::Unknown, |known| known.status());
+) -> bool {
+    let is_watched = !state.slots_of(&service.id).is_empty();
+    let status = state.service(&service.id).filter(|_| is_watched);
+    let status = status.map_or(ServiceStatus::Unknown, |known| known.status());
     let title = match step {
+        Step::Resolved if !is_watched => format!("{} is no longer watched", service.name),
         Step::Resolved => format!("{} is up again", service.name),
         Step::Flapping => format!("{} goes up and down", service.name),
         Step::Opened | Step::Worsened | Step::Own | Step::Test => incident.title.clone(),
@@ -145,7 +148,7 @@ pub(crate) fn tell_incident(
         at: state.now(),
         url: page.map(|page| format!("{page}/incidents/{}", incident.id)),
     };
-    decide(state, Some(&service.id), &receiver.id, message, effects);
+    decide(state, Some(&service.id), &receiver.id, message, effects)
 }
 
 /// Tells every receiver something about Mainstay itself, once when it begins and once when it ends.
@@ -228,14 +231,22 @@ fn decide(
     receiver: &ReceiverId,
     message: Message,
     effects: &mut BTreeSet<Effect>,
-) {
+) -> bool {
     let (key, step) = (message.key.clone(), message.step);
     if state.deliveries.contains_key(&key) {
-        return;
+        return true;
     }
-    if state.deliveries_open as usize >= DELIVERIES_OPEN_MAX {
+    // A word about Mainstay itself is rare, and it must get through when nothing else does.
+    let is_bounded = message.incident.is_some() || step == Step::Test;
+    if is_bounded && state.deliveries_open as usize >= DELIVERIES_OPEN_MAX {
         state.decide(service, None, Reason::NotTold { receiver: receiver.clone(), step, because: NotTold::TooMany });
-        return;
+        if !state.is_raised(TOO_MANY) {
+            let text = format!(
+                "{DELIVERIES_OPEN_MAX} deliveries wait, which is the most. Nobody is told of further incidents until there is room; look at the page."
+            );
+            tell_own(state, TOO_MANY, "Incidents are not told any more", &text, true, effects);
+        }
+        return false;
     }
     state.deliveries_decided += 1;
     let waiting = DeliveryState::Waiting { until: state.now(), because: None };
@@ -251,6 +262,7 @@ fn decide(
     state.deliveries_open += 1;
     state.decide(service, None, Reason::Told { receiver: receiver.clone(), step, key });
     effects.insert(Effect::Deliver);
+    true
 }
 
 /// The deliveries that should be attempted now, and the moment to look again.
@@ -341,6 +353,9 @@ pub(crate) fn end(
         finish(state, key);
     }
     note_health(state, &receiver, answer, matches!(next, DeliveryState::Dead { .. }), effects);
+    if state.is_raised(TOO_MANY) && (state.deliveries_open as usize) < DELIVERIES_OPEN_MAX / 2 {
+        tell_own(state, TOO_MANY, "Incidents are told again", "There is room for deliveries again.", false, effects);
+    }
     effects.insert(Effect::Deliver);
     CommandOutcome::Accepted
 }
@@ -377,8 +392,8 @@ fn means_of(state: &State, receiver: &ReceiverId) -> &'static str {
     state.configuration.receiver(receiver).map_or("removed", |receiver| receiver.means.name())
 }
 
-/// Ends the deliveries to receivers that are no longer configured.
-pub(crate) fn abandon(state: &mut State) {
+/// Ends the deliveries to receivers that are no longer configured, and the alarms about them.
+pub(crate) fn abandon(state: &mut State, effects: &mut BTreeSet<Effect>) {
     let at = state.now();
     let is_orphan = |delivery: &&Arc<Delivery>| {
         !delivery.state.is_finished() && state.configuration.receiver(&delivery.receiver).is_none()
@@ -392,6 +407,13 @@ pub(crate) fn abandon(state: &mut State) {
         }
         finish(state, &key);
     }
+    let removed: Vec<ReceiverId> =
+        state.receivers_raised().filter(|id| state.configuration.receiver(id).is_none()).collect();
+    for id in removed {
+        let title = format!("Receiver {id} is no longer configured");
+        let text = "Nothing is delivered to it any more.";
+        tell_own(state, &unreachable_subject(&id), &title, text, false, effects);
+    }
 }
 
 fn finish(state: &mut State, key: &str) {
@@ -404,6 +426,9 @@ fn finish(state: &mut State, key: &str) {
         Arc::make_mut(&mut state.deliveries).remove(&oldest);
     }
 }
+
+/// The name under which it is raised that more deliveries would wait than may.
+const TOO_MANY: &str = "deliveries";
 
 /// The name under which "this receiver cannot be reached" is raised.
 pub(crate) fn unreachable_subject(receiver: &ReceiverId) -> String {
@@ -450,9 +475,9 @@ fn note_health(
             if (health.failures >= UNREACHABLE_AFTER || is_dead) && !health.is_alarmed {
                 health.is_alarmed = true;
                 let title = format!("Receiver {receiver} cannot be reached");
-                let text = format!(
-                    "Deliveries to {receiver} fail: {reason}. They are kept and tried again; check its address and credentials."
-                );
+                let next = if is_dead { "This one is given up" } else { "They are kept and tried again" };
+                let text =
+                    format!("Deliveries to {receiver} fail: {reason}. {next}; check its address and credentials.");
                 tell_own_except(state, &subject, Some(receiver), &title, &text, true, effects);
                 effects.insert(Effect::Publish);
             }

@@ -6,7 +6,7 @@
 //! nothing: if they go on, the location is silent, and the check becomes
 //! unknown, never down. Outages are dated back to their first failed round.
 
-use model::check::Check;
+use model::check::{Check, CheckKind};
 use model::observation::Outcome;
 use model::time::Timestamp;
 use model::verdict::Verdict;
@@ -39,6 +39,8 @@ pub struct Thresholds {
     pub down_after: u8,
     /// Good ones, from 1.
     pub up_after: u8,
+    /// Longest time between two rounds in a row.
+    pub pause_max: Duration,
 }
 
 /// The rounds one location has made of a check, as far as judging needs them.
@@ -95,6 +97,10 @@ impl Seen {
         }
         match outcome {
             Outcome::Own => return,
+            Outcome::Pass | Outcome::Degraded | Outcome::Fail => self.resume(scheduled, thresholds.pause_max),
+        }
+        match outcome {
+            Outcome::Own => return,
             Outcome::Fail => {
                 if self.fails == 0 {
                     self.run_start = scheduled;
@@ -129,8 +135,22 @@ impl Seen {
         self.reading = self.next_reading(thresholds);
     }
 
+    /// Rounds before and after a pause are not in a row: how it was meanwhile
+    /// nobody knows. What worked must be seen to work again; what failed still
+    /// has to show as many good rounds as ever.
+    fn resume(&mut self, scheduled: Timestamp, pause_max: Duration) {
+        if self.last == Timestamp::EPOCH || scheduled.since(self.last) <= pause_max {
+            return;
+        }
+        let reading = match self.reading {
+            Reading::Failing => Reading::Failing,
+            Reading::None | Reading::Good | Reading::Slow => Reading::None,
+        };
+        *self = Self { reading, last: self.last, ..Self::new(self.location) };
+    }
+
     fn next_reading(&self, thresholds: Thresholds) -> Reading {
-        let Thresholds { down_after, up_after } = thresholds;
+        let Thresholds { down_after, up_after, .. } = thresholds;
         if self.fails >= down_after {
             return Reading::Failing;
         }
@@ -212,8 +232,11 @@ pub fn silent_after(check: &Check) -> Duration {
     check.every * SILENT_AFTER_INTERVALS + check.timeout
 }
 
-/// Takes the vote of the assigned locations.
+/// Takes the vote of the assigned locations, which are all that `seens` holds.
 pub fn vote(seens: &[Seen], check: &Check, now: Timestamp) -> Vote {
+    if matches!(check.kind, CheckKind::Heartbeat(_)) {
+        return last_beat(seens, now);
+    }
     let mut tally = Tally { assigned: u16::try_from(check.from.len()).unwrap_or(u16::MAX).max(1), ..Tally::default() };
     let is_heard = |seen: &&Seen| seen.reading != Reading::None && now.since(seen.last) <= silent_after(check);
     for seen in seens.iter().filter(is_heard) {
@@ -255,4 +278,29 @@ pub fn vote(seens: &[Seen], check: &Check, now: Timestamp) -> Vote {
             .map(|last| last.plus(check.every)),
     };
     Vote { verdict, since: since.unwrap_or(now).min(now), tally }
+}
+
+/// A heartbeat comes to one location, whichever is asked, and that speaks for
+/// all until the next one is late: nobody looks in between.
+fn last_beat(seens: &[Seen], now: Timestamp) -> Vote {
+    let mut vote = Vote { verdict: Verdict::Unknown, since: now, tally: Tally { assigned: 1, ..Tally::default() } };
+    let Some(last) = seens.iter().max_by_key(|seen| seen.last) else {
+        return vote;
+    };
+    match last.reading {
+        Reading::None => {}
+        Reading::Good => {
+            vote.tally.good = 1;
+            (vote.verdict, vote.since) = (Verdict::Up, last.pass_start.min(now));
+        }
+        Reading::Slow => {
+            vote.tally.slow = 1;
+            (vote.verdict, vote.since) = (Verdict::Degraded, last.slow_start.min(now));
+        }
+        Reading::Failing => {
+            vote.tally.failing = 1;
+            (vote.verdict, vote.since) = (Verdict::Down, last.run_start.min(now));
+        }
+    }
+    vote
 }

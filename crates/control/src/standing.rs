@@ -16,6 +16,10 @@ use model::verdict::{ServiceStatus, Verdict};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::time::Duration;
+
+/// Time between two entries from which no node can have been there: ticks come every few seconds.
+const AWAY_AFTER: Duration = Duration::from_secs(60);
 
 /// What is known of one service.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -96,6 +100,10 @@ fn result(
     let Some(known) = state.checks.get_mut(slot.0 as usize) else {
         return false;
     };
+    // The round began when the check still looked at something else.
+    if observation.scheduled < known.created {
+        return false;
+    }
     let was_suspect = known.seens.iter().any(Seen::is_suspect);
     note(known, check, observation);
     if !known.seens.iter().any(|seen| seen.location == location) {
@@ -120,12 +128,19 @@ fn result(
     changed || flapped.is_some() || was_suspect != is_suspect
 }
 
-/// A heartbeat speaks for itself: one is enough either way.
+/// A heartbeat speaks for itself: one is enough either way, and there is no pause between two.
+const HEARTBEAT_THRESHOLDS: Thresholds = Thresholds { down_after: 1, up_after: 1, pause_max: Duration::MAX };
+
+/// What it takes to change what a location says.
 fn thresholds(check: &Check, observation: &Observation) -> Thresholds {
-    if matches!(check.kind, CheckKind::Heartbeat(_)) || is_certain(observation) {
-        return Thresholds { down_after: 1, up_after: 1 };
+    if matches!(check.kind, CheckKind::Heartbeat(_)) {
+        return HEARTBEAT_THRESHOLDS;
     }
-    Thresholds { down_after: check.down_after, up_after: check.up_after }
+    let pause_max = judge::silent_after(check);
+    if is_certain(observation) {
+        return Thresholds { down_after: 1, up_after: 1, pause_max };
+    }
+    Thresholds { down_after: check.down_after, up_after: check.up_after, pause_max }
 }
 
 /// Whether a failure needs no second look: an expired certificate does not unexpire.
@@ -143,6 +158,9 @@ fn note(known: &mut CheckState, check: &Check, observation: &Observation) {
     }
     if let (CheckKind::Heartbeat(heartbeat), Outcome::Pass) = (&check.kind, observation.outcome) {
         known.deadline = Some(heartbeat::deadline(heartbeat, observation.scheduled));
+    }
+    if known.verdict == Verdict::Up && observation.outcome == Outcome::Pass {
+        known.failure = None;
     }
     let Some(detail) = &observation.detail else {
         return;
@@ -202,26 +220,65 @@ pub(crate) fn tick(state: &mut State, effects: &mut BTreeSet<Effect>) {
         }
         touched.insert(service);
     }
-    let planned: Vec<Maintenance> = state.maintenance().cloned().collect();
-    for work in planned {
-        touched.extend(work.services.iter().filter_map(|id| state.index.services.get(id).copied()));
-    }
     settle(state, touched, effects);
     alert::unverified(state, effects);
 }
 
-/// The checks whose silence or lateness changes their verdict now.
+/// Notices what lies between the entry before and this one: borders of planned
+/// work, and heartbeats that could not be heard because no node was there.
+pub(crate) fn pass(state: &mut State, before: Timestamp) {
+    let now = state.now();
+    let is_crossed = |border: Timestamp| before < border && border <= now;
+    let configuration = Arc::clone(&state.configuration);
+    let planned = configuration.maintenance.iter().chain(state.maintenance.values());
+    let crossed = planned.filter(|work| is_crossed(work.from) || is_crossed(work.until));
+    let touched: Vec<u32> =
+        crossed.flat_map(|work| &work.services).filter_map(|id| state.index.services.get(id).copied()).collect();
+    state.attention.extend(touched);
+    if before == Timestamp::EPOCH || now.since(before) <= AWAY_AFTER {
+        return;
+    }
+    for slot in state.slots().collect::<Vec<_>>() {
+        let (Some((_, check)), Some(known)) = (state.target(slot), state.check(slot)) else {
+            continue;
+        };
+        let CheckKind::Heartbeat(heartbeat) = &check.kind else {
+            continue;
+        };
+        // It may have come meanwhile; the next one tells.
+        let was_awaited = |deadline: &Timestamp| *deadline > before && deadline.minus(heartbeat.grace) <= now;
+        if known.deadline.as_ref().is_some_and(was_awaited) {
+            let deadline = heartbeat::deadline(heartbeat, now);
+            state.checks.get_mut(slot.0 as usize).expect("it was there a moment ago").deadline = Some(deadline);
+        }
+    }
+}
+
+/// The checks whose silence or lateness changes their verdict, or that of their service, now.
 fn overdue(state: &State) -> Vec<CheckSlot> {
     let now = state.now();
     let is_overdue = |slot: &CheckSlot| {
-        let (Some((_, check)), Some(known)) = (state.target(*slot), state.check(*slot)) else {
+        let (Some((service, check)), Some(known)) = (state.target(*slot), state.check(*slot)) else {
             return false;
         };
         if matches!(check.kind, CheckKind::Heartbeat(_)) {
-            return known.verdict != Verdict::Down && known.deadline.is_some_and(|deadline| now > deadline);
+            let is_late = known.deadline.is_some_and(|deadline| now > deadline);
+            return known.looked.is_some() && known.verdict != Verdict::Down && is_late;
         }
-        let silent_after = judge::silent_after(check);
-        known.verdict != Verdict::Unknown && known.seens.iter().any(|seen| now.since(seen.last) > silent_after)
+        let is_silent = |last: Timestamp| now.since(last) > judge::silent_after(check);
+        match (known.verdict, known.looked) {
+            // Beside checks that are up it did not count until now.
+            (Verdict::Unknown, None) => {
+                is_silent(known.created)
+                    && state.service(&service.id).is_some_and(|known| known.observed == ServiceStatus::Up)
+            }
+            (Verdict::Unknown, Some(_)) => false,
+            // Of those that saw it none may be assigned any more.
+            (Verdict::Up | Verdict::Degraded | Verdict::Down, looked) if known.seens.is_empty() => {
+                is_silent(looked.unwrap_or(known.created))
+            }
+            (Verdict::Up | Verdict::Degraded | Verdict::Down, _) => known.seens.iter().any(|seen| is_silent(seen.last)),
+        }
     };
     state.slots().filter(is_overdue).collect()
 }
@@ -244,7 +301,7 @@ fn miss(state: &mut State, service: &Service, check: &Check, slot: CheckSlot) {
         known.seens.push(Seen::new(location));
     }
     for seen in &mut known.seens {
-        seen.count(deadline, Outcome::Fail, Thresholds { down_after: 1, up_after: 1 });
+        seen.count(deadline, Outcome::Fail, HEARTBEAT_THRESHOLDS);
     }
     conclude(state, service, check, slot);
 }
@@ -284,6 +341,9 @@ fn restate(state: &mut State, at: u32) -> bool {
     if before == observed && shown_before == shown {
         return false;
     }
+    // What another configuration changes, it changes from here on: how long a
+    // check that is gone, or new, stood as it did says nothing of the service.
+    let since = if state.revision() == state.applied_index() { now } else { since };
     let turned_at = if before == observed { now } else { since };
     let known = state.services.get_mut(at as usize).expect("it was there a moment ago");
     if before != observed {
@@ -313,7 +373,7 @@ fn observe(state: &State, at: u32) -> (ServiceStatus, Timestamp) {
     };
     let worst = known().filter(counts).map(|(_, known)| known.verdict).max();
     let Some(worst) = worst else {
-        return (ServiceStatus::Unknown, state.services.get(at as usize).map_or(now, |service| service.observed_since));
+        return (ServiceStatus::Unknown, now);
     };
     let observed = ServiceStatus::from(worst);
     let since = if observed > before {

@@ -13,8 +13,8 @@ use crate::index::Index;
 use crate::judge::Seen;
 use crate::shards::Shards;
 use crate::standing::ServiceState;
-use crate::{admit, delivery, standing};
-use model::check::Check;
+use crate::{admit, delivery, heartbeat, standing};
+use model::check::{Check, CheckKind, HeartbeatCheck};
 use model::configuration::{Configuration, DecodeError};
 use model::entry::{Body, Condition, ConditionKind, Entry};
 use model::id::{CheckId, CheckSlot, IncidentId, LocationId, MaintenanceId, ReceiverId, ServiceId};
@@ -33,6 +33,9 @@ const VERSION: u8 = 1;
 /// Version of the decisions made here; new code becomes active by an entry, never by an upgrade alone.
 const MACHINE_VERSION: u32 = 1;
 
+/// The parts of a configuration on its way; each is shared, because every part that comes makes a new state.
+pub(crate) type Upload = Vec<Option<Arc<Vec<u8>>>>;
+
 /// All that the machine knows. Cloning is cheap: the large parts are shared until they change.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct State {
@@ -42,12 +45,13 @@ pub struct State {
     pub(crate) configuration: Arc<Configuration>,
     pub(crate) digest: String,
     pub(crate) revision: u64,
-    pub(crate) uploads: Arc<BTreeMap<String, Vec<Option<Vec<u8>>>>>,
+    pub(crate) uploads: Arc<BTreeMap<String, Upload>>,
     pub(crate) slots: Arc<BTreeMap<CheckId, CheckSlot>>,
     pub(crate) checks: Shards<CheckState>,
     pub(crate) services: Shards<ServiceState>,
     pub(crate) incidents: Arc<BTreeMap<IncidentId, Arc<Incident>>>,
     pub(crate) incidents_opened: u64,
+    pub(crate) incidents_closed: Arc<VecDeque<IncidentId>>,
     pub(crate) deliveries: Arc<BTreeMap<String, Arc<Delivery>>>,
     pub(crate) deliveries_open: u32,
     pub(crate) deliveries_decided: u64,
@@ -107,6 +111,26 @@ pub struct LastMeasured {
 }
 
 impl CheckState {
+    /// A check that nobody has looked at yet and, if it is a heartbeat, when it should have come first.
+    pub(crate) fn of(check: &Check, now: Timestamp) -> Self {
+        let mut state = Self::new(now);
+        if let CheckKind::Heartbeat(heartbeat) = &check.kind {
+            state.deadline = Some(heartbeat::deadline(heartbeat, now));
+        }
+        state
+    }
+
+    /// The same heartbeat, expected at other times; a new one if it comes from elsewhere.
+    pub(crate) fn expecting(mut self, before: &HeartbeatCheck, check: &Check, now: Timestamp) -> Self {
+        if let CheckKind::Heartbeat(heartbeat) = &check.kind
+            && heartbeat.token == before.token
+        {
+            self.deadline = Some(heartbeat::deadline(heartbeat, self.looked.unwrap_or(now)));
+            return self;
+        }
+        Self::of(check, now)
+    }
+
     /// A check nobody has looked at yet.
     pub fn new(now: Timestamp) -> Self {
         Self {
@@ -172,6 +196,7 @@ impl Default for State {
             services: Shards::default(),
             incidents: Arc::default(),
             incidents_opened: 0,
+            incidents_closed: Arc::default(),
             deliveries: Arc::default(),
             deliveries_open: 0,
             deliveries_decided: 0,
@@ -201,7 +226,9 @@ impl State {
     pub fn apply(&mut self, index: u64, entry: &Entry) -> Applied {
         assert!(index > self.applied, "entries are applied once and in the order of the log");
         self.applied = index;
+        let before = self.now;
         self.now = self.now.max(entry.at);
+        standing::pass(self, before);
         let mut effects = BTreeSet::new();
         let outcome = match &entry.body {
             Body::Tick => {
@@ -400,6 +427,11 @@ impl State {
     /// Deliveries that wait, run or are recently finished, by key.
     pub fn deliveries(&self) -> impl Iterator<Item = &Arc<Delivery>> {
         self.deliveries.values()
+    }
+
+    /// One delivery.
+    pub fn delivery(&self, key: &str) -> Option<&Arc<Delivery>> {
+        self.deliveries.get(key)
     }
 
     /// How many deliveries ended how, by means and outcome.

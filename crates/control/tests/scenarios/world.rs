@@ -77,6 +77,7 @@ impl World {
             }
             ["service", id, rest @ ..] => self.service(id, rest),
             ["receiver", id, rest @ ..] => {
+                self.configuration.receivers.retain(|known| known.id.as_str() != *id);
                 self.configuration.receivers.push(Receiver {
                     id: ReceiverId::new(id).map_err(|e| e.to_string())?,
                     means: Means::Exec { command: vec!["true".to_owned()] },
@@ -89,6 +90,28 @@ impl World {
                 let work = maintenance(id, service, time(from)?, time(until)?, impact)?;
                 self.configuration.maintenance.push(work);
                 Ok(())
+            }
+            ["forget", "service", id] => {
+                self.configuration.services.retain(|service| service.id.as_str() != *id);
+                Ok(())
+            }
+            ["forget", "receiver", id] => {
+                self.configuration.receivers.retain(|receiver| receiver.id.as_str() != *id);
+                Ok(())
+            }
+            ["forget", "maintenance", id] => {
+                self.configuration.maintenance.retain(|work| work.id.as_str() != *id);
+                Ok(())
+            }
+            // The process is off: no entry until then.
+            ["off", "until", when] => {
+                self.apply_at(time(when)?, Body::Tick);
+                self.deliver();
+                Ok(())
+            }
+            ["at", when, "reload"] => {
+                self.advance(time(when)?);
+                self.reload()
             }
             ["at", when, rest @ ..] => {
                 self.advance(time(when)?);
@@ -122,6 +145,7 @@ impl World {
             announces: true,
         };
         let mut check = check(id, &self.configuration.locations);
+        let mut check_count = 1;
         for word in rest {
             let (key, value) = word.split_once('=').ok_or("options are key=value")?;
             match key {
@@ -134,10 +158,16 @@ impl World {
                 "down_after" => check.down_after = value.parse().map_err(|_| "a number")?,
                 "up_after" => check.up_after = value.parse().map_err(|_| "a number")?,
                 "from" => check.from = value.split(',').map(location).collect(),
+                "checks" => check_count = value.parse().map_err(|_| "a number")?,
+                "told" => {
+                    let told = value.split(',').map(ReceiverId::new).collect::<Result<_, _>>();
+                    service.receivers = Some(told.map_err(|e| e.to_string())?);
+                }
                 "heartbeat" => {
-                    let period = parse_duration(value).map_err(|e| e.to_string())?;
+                    let (period, grace) = value.split_once('+').unwrap_or((value, "1m"));
+                    let period = parse_duration(period).map_err(|e| e.to_string())?;
                     let expected = HeartbeatSchedule::Period(period);
-                    let grace = Duration::from_secs(60);
+                    let grace = parse_duration(grace).map_err(|e| e.to_string())?;
                     check.kind = CheckKind::Heartbeat(Box::new(HeartbeatCheck {
                         token: "0123456789abcdef".to_owned(),
                         expected,
@@ -147,14 +177,31 @@ impl World {
                 other => return Err(format!("no option {other}")),
             }
         }
-        service.checks.push(check);
-        self.configuration.services.push(service);
+        // Further checks are named `web-2`, `web-3` and so on.
+        for number in 1..=check_count {
+            let id = if number == 1 { check.id.clone() } else { check_id(&format!("{id}-{number}"))? };
+            service.checks.push(Check { id, ..check.clone() });
+        }
+        // A service that is named again is changed, at its place.
+        match self.configuration.services.iter_mut().find(|known| known.id == service.id) {
+            Some(known) => *known = service,
+            None => self.configuration.services.push(service),
+        }
         Ok(())
+    }
+
+    /// The configuration as it was changed by the lines above becomes the active one.
+    fn reload(&mut self) -> Played {
+        let digest = format!("reload-{}", self.index);
+        let bytes = self.configuration.encode();
+        self.command("file", Action::StoreConfiguration { digest: digest.clone(), part: 0, parts: 1, bytes })?;
+        self.command("file", Action::ActivateConfiguration { digest })
     }
 
     fn act(&mut self, words: &[&str]) -> Played {
         match words {
-            [place, "sees", id, how, rest @ ..] => self.see(place, id, how, rest),
+            [place, "sees", id, how, rest @ ..] => self.see(place, id, how, rest, self.state.now()),
+            [place, "saw", id, how, "at", when] => self.see(place, id, how, &[], time(when)?),
             [receiver, "answers", how, rest @ ..] => {
                 let reason = rest.first().map_or_else(|| "connection refused".to_owned(), |text| (*text).to_owned());
                 let answer = match *how {
@@ -183,8 +230,8 @@ impl World {
         }
     }
 
-    fn see(&mut self, place: &str, id: &str, how: &str, rest: &[&str]) -> Played {
-        let slot = self.state.slot(&CheckId::new(id).map_err(|e| e.to_string())?).ok_or("no such check")?;
+    fn see(&mut self, place: &str, id: &str, how: &str, rest: &[&str], scheduled: Timestamp) -> Played {
+        let slot = self.state.slot(&check_id(id)?).ok_or("no such check")?;
         let (outcome, cause) = match how {
             "up" => (Outcome::Pass, None),
             "slow" => (Outcome::Degraded, Some(Cause::Slow)),
@@ -196,7 +243,6 @@ impl World {
         let sentence = rest.first().map_or_else(|| format!("seen {how}"), |text| (*text).to_owned());
         let detail =
             cause.map(|cause| Box::new(Detail { failure: Some(Failure { cause, sentence }), ..Detail::default() }));
-        let scheduled = self.state.now();
         let observation = Observation { slot, scheduled, outcome, latency_us: 1000, detail };
         let place = location(place);
         let sequence = self.sequences.entry(place.clone()).or_default();
@@ -302,6 +348,19 @@ impl World {
                 let names: Vec<&str> = told.iter().filter(|d| of(d)).map(|d| d.message.step.name()).collect();
                 (names.join(" "), steps.join(" "))
             }
+            ["nothing", "mentions", text] => {
+                let found = self.transcript.lines().find(|line| line.contains(text));
+                return found.map_or(Ok(()), |line| Err(format!("`{line}` does")));
+            }
+            [receiver, "last", "heard", title] => {
+                let told = self.state.deliveries().filter(|d| d.receiver.as_str() == *receiver);
+                let last = told.max_by_key(|d| d.number).ok_or("nothing was ever told")?;
+                (last.message.title.clone(), (*title).to_owned())
+            }
+            ["incident", id, "ends", text] => {
+                let line = self.incident(id)?.timeline.last().ok_or("no line")?;
+                (line.text.clone(), (*text).to_owned())
+            }
             [service, "is", status] => (self.service_state(service)?.status().name().to_owned(), (*status).to_owned()),
             [service, "is", status, "since", since] => {
                 let known = self.service_state(service)?;
@@ -336,6 +395,10 @@ fn check(id: &str, from: &[LocationId]) -> Check {
         family: Family::Any,
         latency: LatencyLimits::default(),
     }
+}
+
+fn check_id(text: &str) -> Result<CheckId, String> {
+    CheckId::new(text).map_err(|e| e.to_string())
 }
 
 fn maintenance(
