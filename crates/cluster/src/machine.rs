@@ -261,14 +261,15 @@ impl<O: Observer> Thread<O> {
         while let Some(work) = queue.blocking_recv() {
             match work {
                 Work::Apply(entries, reply) => {
-                    let applied = catch_unwind(AssertUnwindSafe(|| self.apply(&entries)));
+                    let applied = catch_unwind(AssertUnwindSafe(|| {
+                        let answers = self.apply(&entries);
+                        self.shared.publish(self.current.clone());
+                        self.observer.published();
+                        answers
+                    }));
                     match applied {
-                        Ok(answers) => {
-                            self.shared.publish(self.current.clone());
-                            self.observer.published();
-                            // openraft may have stopped meanwhile.
-                            let _ = reply.send(answers);
-                        }
+                        // openraft may have stopped meanwhile.
+                        Ok(answers) => drop(reply.send(answers)),
                         Err(panic) => {
                             let index = self.current.state.applied_index();
                             let message = message_of(panic.as_ref());

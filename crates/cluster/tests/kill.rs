@@ -21,8 +21,14 @@ const ROUNDS: u32 = 120;
 const PROPOSERS: u64 = 8;
 const DIRECTORY: &str = "MAINSTAY_TEST_DIRECTORY";
 const FIRST: &str = "MAINSTAY_TEST_FIRST";
+/// Rounds that last long enough for the log to be purged, which the
+/// housekeeper does once a second.
+const LONG_ROUNDS: u64 = 4;
 
-/// Snapshots and purges happen all the time.
+/// Numbers from here on are of the rounds in which history keeps up.
+const LONG: u64 = 1_000_000_000;
+
+/// Snapshots happen all the time.
 fn options() -> Options {
     let snapshots = SnapshotPolicy { entries: 20, ..SnapshotPolicy::default() };
     // History lacks everything, so the whole log is kept and given again.
@@ -43,6 +49,9 @@ fn child() {
             tasks.push(tokio::spawn(async move {
                 for number in (first + proposer..).step_by(PROPOSERS as usize) {
                     let index = node.propose(note(number)).await.unwrap().index;
+                    if first > LONG {
+                        node.set_replay_floor(index);
+                    }
                     // One write call, so that a line is there whole or not at all.
                     let line = format!("@{index} {number}\n");
                     std::io::stderr().write_all(line.as_bytes()).unwrap();
@@ -83,6 +92,31 @@ async fn killed_at_any_instant_nothing_acknowledged_is_lost() {
     }
     assert!(answered.len() > 1_000, "only {} answers", answered.len());
     assert!(in_founding < 20, "{in_founding} children did not get far enough");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn killed_while_the_log_is_purged_nothing_acknowledged_is_lost() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("data");
+    let mut answered: BTreeMap<u64, u64> = BTreeMap::new();
+    let mut purged = 0;
+    for round in 0..LONG_ROUNDS {
+        let lifetime = Duration::from_millis(2_000 + 300 * round);
+        answered.extend(run_and_kill(&path, LONG + 1 + round * 1_000_000, lifetime));
+        let log = Log::default();
+        let node = open_patiently(&path, Options { durable_history: None, ..options() }, log.clone()).await;
+        let last = answered.last_key_value().map_or(0, |(index, _)| *index);
+        let recovery = node.recovery();
+        assert!(recovery.log_index >= last, "round {round}: {recovery:?} and {last} was acknowledged");
+        for (index, number) in log.seen().applied {
+            assert!(answered.get(&index).is_none_or(|answered| *answered == number), "round {round}: entry {index}");
+        }
+        // An entry has more than ten bytes: not all of them are in the log.
+        let status = node.status();
+        purged += u32::from(status.log_bytes < status.applied_index * 10);
+        node.close().await.unwrap();
+    }
+    assert!(purged > 0, "the log was never purged");
 }
 
 fn run_and_kill(path: &Path, first: u64, lifetime: Duration) -> Vec<(u64, u64)> {

@@ -18,9 +18,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::{Arc, Mutex};
 
+/// Writes and flushes after which the disk that does not flush begins to lie:
+/// opening is over by then, so that the loss is one of entries.
+const HONEST_OPERATIONS: u64 = 120;
 /// Lives of a directory, and power cuts in each.
-const LIVES: u64 = 20;
-const CUTS: u64 = 12;
+const LIVES: u64 = 12;
+const CUTS: u64 = 20;
 const PROPOSERS: u64 = 4;
 
 /// All that was asked for and answered in the life of a directory.
@@ -34,15 +37,15 @@ struct Ledger {
 fn a_power_cut_loses_nothing_acknowledged_and_invents_nothing() {
     let mut answered = 0;
     for life in 0..LIVES {
-        let ledger = live(seed() + life * 1_000, true).unwrap_or_else(|loss| panic!("{loss}"));
+        let ledger = live(seed() + life * 1_000, None).unwrap_or_else(|loss| panic!("{loss}"));
         answered += ledger.answered.len();
     }
-    assert!(answered > 3_000, "only {answered} answers");
+    assert!(answered > 2_000, "only {answered} answers");
 }
 
 #[test]
 fn a_disk_that_does_not_flush_is_found_out() {
-    let mut found = (0..LIVES).filter_map(|life| live(seed() + life * 1_000, false).err());
+    let mut found = (0..LIVES).filter_map(|life| live(seed() + life * 1_000, Some(HONEST_OPERATIONS)).err());
     assert!(found.any(|found| found.contains("is lost")), "the test above cannot fail");
 }
 
@@ -52,7 +55,7 @@ fn seed() -> u64 {
 }
 
 /// Lives through power cuts and looks after each what is left; says what was lost.
-fn live(seed: u64, is_honest: bool) -> Result<Ledger, String> {
+fn live(seed: u64, lies_after: Option<u64>) -> Result<Ledger, String> {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("data");
     let mut ledger = Ledger::default();
@@ -62,9 +65,9 @@ fn live(seed: u64, is_honest: bool) -> Result<Ledger, String> {
         let survivors = [0, 30, 70, 100][(random >> 8) as usize % 4];
         // Opening takes some tens of operations: a few lives end there. A few
         // last until the write-ahead log is moved into the database.
-        let most = if random.is_multiple_of(5) { 6_000 } else { 600 };
+        let most = if random.is_multiple_of(8) { 6_000 } else { 600 };
         let operations = 10 + (random >> 16) % most;
-        let fate = Fate { operations, survivors, is_honest, seed: random };
+        let fate = Fate { operations, survivors, lies_after, seed: random };
         let replay = format!("MAINSTAY_TEST_SEED={seed}, cut {cut}, {fate:?}");
         run_until_cut(&path, fate, cut, &mut ledger).map_err(|loss| format!("{loss} ({replay})"))?;
     }

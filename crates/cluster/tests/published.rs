@@ -1,7 +1,5 @@
 //! Whoever is woken for an entry finds it in the node's state.
 
-#![expect(clippy::unwrap_used, reason = "what a test needs and does not get fails the test")]
-
 use cluster::{Node, Observer, Options};
 use control::{Applied, State};
 use model::entry::{Body, Entry};

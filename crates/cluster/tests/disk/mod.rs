@@ -27,8 +27,9 @@ pub(crate) struct Fate {
     pub(crate) operations: u64,
     /// How many of 100 unflushed sectors survive.
     pub(crate) survivors: u64,
-    /// Whether a flush does what it says.
-    pub(crate) is_honest: bool,
+    /// Writes and flushes after which a flush no longer does what it says;
+    /// `None` for a disk that keeps its word.
+    pub(crate) lies_after: Option<u64>,
     pub(crate) seed: u64,
 }
 
@@ -40,6 +41,7 @@ pub(crate) struct Disk(Arc<Mutex<Inner>>);
 struct Inner {
     fate: Fate,
     is_off: bool,
+    done: u64,
     files: BTreeMap<String, SimulatedFile>,
 }
 
@@ -62,7 +64,7 @@ enum Change {
 impl Disk {
     /// Registers the disk with SQLite; returns the name under which it is opened.
     pub(crate) fn plug_in(fate: Fate) -> (Self, String) {
-        let disk = Self(Arc::new(Mutex::new(Inner { fate, is_off: false, files: BTreeMap::new() })));
+        let disk = Self(Arc::new(Mutex::new(Inner { fate, is_off: false, done: 0, files: BTreeMap::new() })));
         let name = format!("disk-{:p}-{}", Arc::as_ptr(&disk.0), fate.seed);
         let registered = CString::new(name.clone()).unwrap();
         // SAFETY: the default layer exists as long as the process; the new one
@@ -114,6 +116,7 @@ impl Inner {
     fn has_power(&mut self) -> bool {
         self.is_off |= self.fate.operations == 0;
         self.fate.operations = self.fate.operations.saturating_sub(1);
+        self.done += 1;
         !self.is_off
     }
 }
@@ -339,7 +342,7 @@ unsafe extern "C" fn sync(file: *mut ffi::sqlite3_file, _flags: c_int) -> c_int 
             if !inner.has_power() {
                 return ffi::SQLITE_IOERR_FSYNC;
             }
-            if inner.fate.is_honest {
+            if inner.fate.lies_after.is_none_or(|after| inner.done <= after) {
                 inner.files.get_mut(path).unwrap().flush();
             }
             ffi::SQLITE_OK
