@@ -236,8 +236,12 @@ fn decide(
     if state.deliveries.contains_key(&key) {
         return true;
     }
-    // A word about Mainstay itself is rare, and it must get through when nothing else does.
-    let is_bounded = message.incident.is_some() || step == Step::Test;
+    // Of what was told the end is told, and a word about Mainstay itself is rare:
+    // both must get through when nothing else does.
+    let is_bounded = match step {
+        Step::Opened | Step::Worsened | Step::Flapping | Step::Test => true,
+        Step::Resolved | Step::Own => false,
+    };
     if is_bounded && state.deliveries_open as usize >= DELIVERIES_OPEN_MAX {
         state.decide(service, None, Reason::NotTold { receiver: receiver.clone(), step, because: NotTold::TooMany });
         if !state.is_raised(TOO_MANY) {
@@ -296,6 +300,10 @@ pub fn due(
             DeliveryState::InFlight { .. } | DeliveryState::Delivered { .. } | DeliveryState::Dead { .. } => {}
         }
     }
+    // Receivers that answer come first, so that those who do not take nobody's turn.
+    found.sort_by_key(|delivery| {
+        (state.receivers.get(&delivery.receiver).map_or(0, |health| health.failures), delivery.number)
+    });
     (found, next)
 }
 

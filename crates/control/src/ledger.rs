@@ -195,7 +195,7 @@ fn days_between(from: Timestamp, to: Timestamp) -> impl Iterator<Item = (i32, u3
         let start = Timestamp::of_day(day).max(from);
         let end = Timestamp::of_day(day + 1).min(to);
         let ms = end.since(start);
-        (ms > Duration::ZERO && end > start).then(|| (day as i32, ms.as_millis() as u32))
+        (ms > Duration::ZERO && end > start).then_some((day as i32, ms.as_millis() as u32))
     })
 }
 

@@ -43,7 +43,8 @@ pub const INCIDENTS_MAX: usize = 1_000;
 pub const TIMELINE_MAX: usize = 200;
 /// Finished deliveries kept to answer "was this sent?".
 pub const DELIVERIES_FINISHED_MAX: usize = 2_000;
-/// Deliveries that wait or run. Beyond it new ones are dead at once, and that is an alarm.
+/// Deliveries that wait or run. Beyond it nobody is told that an incident began,
+/// which is an alarm; the ends of those that were told come on top.
 pub const DELIVERIES_OPEN_MAX: usize = 20_000;
 /// Decisions kept to answer "why?".
 pub const DECISIONS_MAX: usize = 5_000;

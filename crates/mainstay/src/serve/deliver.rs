@@ -8,15 +8,18 @@ use anyhow::Context;
 use control::delivery::{self, Delivery};
 use control::state::CommandOutcome;
 use model::entry::{Answer, Body};
+use model::id::ReceiverId;
 use notify::{Notifier, Try};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::watch;
-use tokio::task::JoinSet;
+use tokio::task::{Id, JoinSet};
 
-/// Attempts at a time: enough that one receiver that hangs holds up no other.
-const AT_A_TIME_MAX: usize = 32;
+/// Attempts at a time to one receiver, so that one that hangs holds up no other.
+const TO_ONE_RECEIVER_MAX: usize = 8;
+/// Attempts at a time to all, each with a connection and its buffers.
+const AT_A_TIME_MAX: usize = 256;
 /// Longest rest, should an effect be missed.
 const LOOK_EVERY: Duration = Duration::from_secs(5);
 
@@ -32,26 +35,33 @@ pub(crate) fn run(
 }
 
 async fn deliver(house: Arc<House>, notifier: Arc<Notifier>, mut woken: watch::Receiver<u64>) {
-    let mut attempts: JoinSet<String> = JoinSet::new();
-    let mut in_flight: BTreeSet<String> = BTreeSet::new();
+    let mut attempts = JoinSet::new();
+    let mut under_way: HashMap<Id, (String, ReceiverId)> = HashMap::new();
     loop {
         let state = house.node.state();
         let now = house.now();
+        let in_flight = under_way.values().map(|(key, _)| key.clone()).collect();
+        let mut to_one: BTreeMap<ReceiverId, usize> = BTreeMap::new();
+        under_way.values().for_each(|(_, receiver)| *to_one.entry(receiver.clone()).or_default() += 1);
         let (due, next) = delivery::due(&state, now, &in_flight);
-        for delivery in due {
-            if in_flight.len() >= AT_A_TIME_MAX {
+        for delivery in due.into_iter().filter(|delivery| !in_flight.contains(&delivery.message.key)) {
+            let to_this = to_one.entry(delivery.receiver.clone()).or_default();
+            if under_way.len() >= AT_A_TIME_MAX {
                 break;
             }
-            if in_flight.insert(delivery.message.key.clone()) {
-                attempts.spawn(attempt(Arc::clone(&house), Arc::clone(&notifier), delivery));
+            if *to_this >= TO_ONE_RECEIVER_MAX {
+                continue;
             }
+            *to_this += 1;
+            let names = (delivery.message.key.clone(), delivery.receiver.clone());
+            let task = attempts.spawn(attempt(Arc::clone(&house), Arc::clone(&notifier), delivery));
+            under_way.insert(task.id(), names);
         }
         let rest = next.map_or(LOOK_EVERY, |next| next.since(now).min(LOOK_EVERY)).max(Duration::from_millis(10));
         tokio::select! {
-            Some(ended) = attempts.join_next(), if !attempts.is_empty() => {
-                if let Ok(key) = ended {
-                    in_flight.remove(&key);
-                }
+            Some(ended) = attempts.join_next_with_id(), if !attempts.is_empty() => {
+                // One that panicked has said so; it is repeated.
+                under_way.remove(&ended.map_or_else(|error| error.id(), |(id, ())| id));
             }
             changed = woken.changed() => if changed.is_err() { break },
             () = tokio::time::sleep(rest) => {}
@@ -62,16 +72,16 @@ async fn deliver(house: Arc<House>, notifier: Arc<Notifier>, mut woken: watch::R
     while attempts.join_next().await.is_some() {}
 }
 
-async fn attempt(house: Arc<House>, notifier: Arc<Notifier>, delivery: Arc<Delivery>) -> String {
+async fn attempt(house: Arc<House>, notifier: Arc<Notifier>, delivery: Arc<Delivery>) {
     let key = delivery.message.key.clone();
     let number = delivery.attempt + 1;
     match house.node.propose(Body::AttemptBegins { key: key.clone(), attempt: number }).await {
         Ok(proposed) if proposed.applied.outcome == CommandOutcome::Accepted => {}
-        Ok(_) => return key,
+        Ok(_) => return,
         Err(error) => {
             tracing::error!(delivery = key, %error, "an attempt could not be logged and is not made");
             tokio::time::sleep(Duration::from_secs(1)).await;
-            return key;
+            return;
         }
     }
     let answer = make(&house, &notifier, &delivery, number).await;
@@ -87,7 +97,6 @@ async fn attempt(house: Arc<House>, notifier: Arc<Notifier>, delivery: Arc<Deliv
     if let Err(error) = house.node.propose(Body::AttemptEnded { key: key.clone(), attempt: number, answer }).await {
         tracing::error!(delivery = key, %error, "the end of an attempt could not be logged; it may be made twice");
     }
-    key
 }
 
 async fn make(house: &House, notifier: &Notifier, delivery: &Delivery, attempt: u32) -> Answer {
@@ -95,7 +104,6 @@ async fn make(house: &House, notifier: &Notifier, delivery: &Delivery, attempt: 
     let Some(receiver) = state.configuration().receiver(&delivery.receiver) else {
         return Answer::Refused { reason: "the receiver is no longer configured".to_owned() };
     };
-    let known = state.deliveries().find(|known| known.message.key == delivery.message.key);
-    let possibly_double = known.is_some_and(|known| known.is_possibly_double);
+    let possibly_double = state.delivery(&delivery.message.key).is_some_and(|known| known.is_possibly_double);
     notifier.deliver(&receiver.means, &delivery.message, Try { attempt, possibly_double }).await
 }
