@@ -1,4 +1,7 @@
 //! Keeps results: writes batches of the log to the history, and maintains it.
+//!
+//! **Keeping never waits for the log**, because the log waits for it: what is
+//! to be said about the disk is left to a loop beside it.
 
 use super::House;
 use super::follow::Logged;
@@ -6,13 +9,15 @@ use history::{ApplyError, Budget, DiskUsage, WriteError};
 use model::entry::{Body, Condition, ConditionKind, Entry};
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use tokio::time::{MissedTickBehavior, interval};
 
 /// How often the history is maintained, as its store asks.
 const UPKEEP_EVERY: Duration = Duration::from_secs(1);
 /// Turns of upkeep between two flushes, after which the log may forget.
 const FLUSH_TURNS: u64 = 10;
+/// Rest before the log is told again what it did not take.
+const SAY_AGAIN_AFTER: Duration = Duration::from_secs(5);
 /// Free share of the volume below which results are no longer kept: what is
 /// left is for commands, transitions and alerts.
 const FREE_MIN: f64 = 0.02;
@@ -23,22 +28,29 @@ const FREE_AGAIN: f64 = 0.03;
 /// shares above, and at its very border the next flush would find no room.
 const RESERVE_PART_AGAIN: u64 = 4;
 
-pub(crate) async fn run(house: Arc<House>, mut batches: mpsc::Receiver<Logged>) {
+pub(crate) async fn run(house: Arc<House>, batches: mpsc::Receiver<Logged>) {
+    let (said, saying) = watch::channel(None);
+    // A disk that was full when the node stopped is so until it is seen to have room.
+    let is_full = house.node.state().conditions().contains_key(&ConditionKind::DiskFull);
+    let disk = Disk { is_full, skipped: 0, turns: 0, said };
+    tokio::join!(keep_all(Arc::clone(&house), batches, disk), say(&house, saying));
+}
+
+async fn keep_all(house: Arc<House>, mut batches: mpsc::Receiver<Logged>, mut disk: Disk) {
     let mut upkeep = interval(UPKEEP_EVERY);
     upkeep.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let mut disk = Disk::default();
     loop {
         tokio::select! {
             logged = batches.recv() => {
                 let Some((index, entry)) = logged else { break };
-                keep(&house, &mut disk, index, &entry).await;
+                keep(&house, &mut disk, index, &entry);
             }
-            _ = upkeep.tick() => maintain(&house, &mut disk).await,
+            _ = upkeep.tick() => maintain(&house, &mut disk),
             () = house.stopped() => break,
         }
     }
     while let Ok((index, entry)) = batches.try_recv() {
-        keep(&house, &mut disk, index, &entry).await;
+        keep(&house, &mut disk, index, &entry);
     }
     match tokio::task::block_in_place(|| house.history.flush()) {
         Ok(durable) => house.node.set_replay_floor(durable),
@@ -49,14 +61,37 @@ pub(crate) async fn run(house: Arc<House>, mut batches: mpsc::Receiver<Logged>) 
 }
 
 /// What is known of the disk.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Disk {
     is_full: bool,
     skipped: u64,
     turns: u64,
+    said: watch::Sender<Option<Condition>>,
 }
 
-async fn keep(house: &Arc<House>, disk: &mut Disk, index: u64, entry: &Entry) {
+impl Disk {
+    fn say(&self, holds: bool, text: String) {
+        self.said.send_replace(Some(Condition { kind: ConditionKind::DiskFull, holds, text }));
+    }
+}
+
+/// Logs the last thing that was said about the disk, until the log takes it.
+async fn say(house: &House, mut saying: watch::Receiver<Option<Condition>>) {
+    while saying.changed().await.is_ok() {
+        loop {
+            let Some(condition) = saying.borrow_and_update().clone() else { break };
+            // The log has a reserve for exactly this.
+            let Err(error) = house.node.propose(Body::Condition(condition)).await else { break };
+            tracing::error!(%error, "the condition of the disk could not be logged; tried again");
+            tokio::select! {
+                () = tokio::time::sleep(SAY_AGAIN_AFTER) => {}
+                changed = saying.changed() => if changed.is_err() { return },
+            }
+        }
+    }
+}
+
+fn keep(house: &House, disk: &mut Disk, index: u64, entry: &Entry) {
     let Body::Results(batch) = &entry.body else {
         return;
     };
@@ -70,8 +105,8 @@ async fn keep(house: &Arc<House>, disk: &mut Disk, index: u64, entry: &Entry) {
         tokio::task::block_in_place(|| house.history.apply(index, entry.at, &batch.location, &batch.observations));
     match applied {
         Ok(_) => {}
-        Err(ApplyError::DiskFull { .. }) => {
-            full(house, disk).await;
+        Err(ApplyError::DiskFull) => {
+            full(disk);
             disk.skipped = batch.observations.len() as u64;
         }
         Err(error) => {
@@ -80,27 +115,19 @@ async fn keep(house: &Arc<House>, disk: &mut Disk, index: u64, entry: &Entry) {
     }
 }
 
-async fn full(house: &Arc<House>, disk: &mut Disk) {
+fn full(disk: &mut Disk) {
     disk.is_full = true;
     disk.skipped = 0;
     let text = "The disk of the data directory is full. Checks and alerts go on; their results are not kept in the history until there is room. Make room.";
     tracing::error!("{text}");
-    tell(house, true, text.to_owned()).await;
+    disk.say(true, text.to_owned());
 }
 
-async fn tell(house: &Arc<House>, holds: bool, text: String) {
-    let condition = Condition { kind: ConditionKind::DiskFull, holds, text };
-    // The log has a reserve for exactly this; without it the log line above is all.
-    if let Err(error) = house.node.propose(Body::Condition(condition)).await {
-        tracing::error!(%error, "the condition of the disk could not be logged");
-    }
-}
-
-async fn maintain(house: &Arc<House>, disk: &mut Disk) {
+fn maintain(house: &House, disk: &mut Disk) {
     disk.turns += 1;
     let usage = house.history.disk_usage();
     if !disk.is_full && usage.as_ref().is_ok_and(is_too_full) {
-        full(house, disk).await;
+        full(disk);
     }
     if disk.is_full {
         if !usage.as_ref().is_ok_and(has_room_again) {
@@ -111,7 +138,7 @@ async fn maintain(house: &Arc<House>, disk: &mut Disk) {
         disk.is_full = false;
         let text = format!("The disk has room again. {} results were not kept in the history.", disk.skipped);
         tracing::info!("{text}");
-        tell(house, false, text).await;
+        disk.say(false, text);
     }
     let now = house.now();
     let flushes = disk.turns.is_multiple_of(FLUSH_TURNS);
@@ -122,7 +149,7 @@ async fn maintain(house: &Arc<House>, disk: &mut Disk) {
     match upkept {
         Ok(Some(durable)) => house.node.set_replay_floor(durable),
         Ok(None) => {}
-        Err(WriteError::DiskFull { .. }) => full(house, disk).await,
+        Err(WriteError::DiskFull) => full(disk),
         Err(error) => {
             tracing::warn!(error = %crate::chain(&anyhow::Error::new(error)), "the history could not be maintained; tried again in a second")
         }
@@ -141,6 +168,62 @@ fn has_room_again(usage: &DiskUsage) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::serve::{follow, lag};
+    use model::id::LocationId;
+    use model::observation::Batch;
+
+    /// A node on a disk without room for history, the batches it passes on, and what stops it.
+    async fn full_house(directory: &std::path::Path) -> (Arc<House>, mpsc::Receiver<Logged>, watch::Sender<bool>) {
+        let options = history::Options { reserve_bytes: u64::MAX / 2, ..history::Options::default() };
+        let history =
+            Arc::new(history::Store::open(&directory.join("history"), options).expect("a store in a new directory"));
+        let (followed, follower) = follow::channel();
+        let options = cluster::Options { durable_history: Some(0), ..cluster::Options::default() };
+        let log = directory.join("log");
+        let node = cluster::Node::open(&log, options, follower.with_history(&history));
+        let (stop, stopping) = watch::channel(false);
+        let house = House {
+            node: node.await.expect("a node in a new directory"),
+            history,
+            location: LocationId::new("local").expect("a legal id"),
+            allow_plugins: false,
+            configuration: directory.to_owned(),
+            lag: lag::Lag::default(),
+            stopping,
+        };
+        (Arc::new(house), followed.batches, stop)
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_full_disk_is_told_while_the_log_waits_for_the_history() {
+        let directory = tempfile::tempdir().expect("a temporary directory");
+        let (house, batches, stop) = full_house(directory.path()).await;
+        // More batches than may wait, so that the log stands still until they are taken.
+        for sequence in 1..=500 {
+            let house = Arc::clone(&house);
+            tokio::spawn(async move {
+                let location = house.location.clone();
+                let batch = Batch { location, incarnation: 1, sequence, observations: Vec::new() };
+                house.node.propose(Body::Results(batch)).await
+            });
+        }
+        tokio::time::timeout(Duration::from_secs(20), async {
+            while batches.len() < batches.max_capacity() {
+                tokio::time::sleep(Duration::from_millis(1)).await;
+            }
+            let keeping = tokio::spawn(run(Arc::clone(&house), batches));
+            let mut applied = house.node.watch();
+            applied.mark_changed();
+            while !house.node.state().conditions().contains_key(&ConditionKind::DiskFull) {
+                applied.changed().await.expect("the node lives");
+            }
+            stop.send(true).expect("the house listens");
+            keeping.await.expect("it ends");
+        })
+        .await
+        .expect("nothing waits for the other");
+        house.node.close().await.expect("a node that closes");
+    }
 
     fn volume(megabytes: u64, free: u64) -> DiskUsage {
         let bytes = |megabytes: u64| megabytes << 20;
