@@ -130,9 +130,31 @@ impl Job {
     }
 }
 
+/// Counts a round as running while it lives, so that one that panics does not run for ever.
+struct Running {
+    job: Rc<Job>,
+    count: Rc<Cell<usize>>,
+}
+
+impl Running {
+    fn new(job: Rc<Job>, count: Rc<Cell<usize>>) -> Self {
+        job.is_running.set(true);
+        count.set(count.get() + 1);
+        Self { job, count }
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.job.is_running.set(false);
+        self.count.set(self.count.get() - 1);
+    }
+}
+
 /// A round that has ended.
 struct Ended {
     due: Due,
+    job: Rc<Job>,
     measured: Measured,
 }
 
@@ -236,20 +258,22 @@ impl Core {
         let Some(job) = self.jobs.get(due.slot.0 as usize / self.cores).and_then(Option::as_ref) else {
             return;
         };
-        if job.is_running.get() || self.running.get() >= RUNNING_MAX {
+        // A target that takes all its time is no lack of ours.
+        if job.is_running.get() {
+            return;
+        }
+        if self.running.get() >= RUNNING_MAX {
             self.house.lag.skip();
             return;
         }
         self.house.lag.start(self.house.now().since(due.scheduled));
-        job.is_running.set(true);
-        self.running.set(self.running.get() + 1);
         let (job, prober) = (Rc::clone(job), Arc::clone(&self.prober));
-        let (ended, running) = (Rc::clone(&self.ended), Rc::clone(&self.running));
+        let ended = Rc::clone(&self.ended);
+        let running = Running::new(Rc::clone(&job), Rc::clone(&self.running));
         tokio::task::spawn_local(async move {
             let measured = job.probe(&prober).await;
-            job.is_running.set(false);
-            running.set(running.get() - 1);
-            ended.borrow_mut().push(Ended { due, measured });
+            drop(running);
+            ended.borrow_mut().push(Ended { due, job, measured });
         });
     }
 
@@ -262,10 +286,14 @@ impl Core {
         let now = self.house.now();
         let mut observations = Vec::with_capacity(ended.len());
         let mut is_urgent = false;
-        for Ended { due, measured } in ended {
+        for Ended { due, job: begun, measured } in ended {
             let Some(job) = self.jobs.get(due.slot.0 as usize / self.cores).and_then(Option::as_ref) else {
                 continue;
             };
+            // The check was changed meanwhile: this says nothing about what it looks at by now.
+            if !Rc::ptr_eq(job, &begun) && job.check() != begun.check() {
+                continue;
+            }
             let is_news = self.schedule.finished(due.slot, job.check(), measured.outcome, now);
             let rounds = job.rounds.get();
             job.rounds.set(rounds.wrapping_add(1));

@@ -23,8 +23,7 @@ impl Lag {
         }
     }
 
-    /// Counts a round that was not started, because the one before still runs
-    /// or too many run at a time.
+    /// Counts a round that was not started, because too many run at a time.
     pub(crate) fn skip(&self) {
         self.skipped.fetch_add(1, Ordering::Relaxed);
     }
