@@ -54,7 +54,10 @@ fn read_one(path: &Path) -> anyhow::Result<SourceFile> {
 
 /// What tells one version of the files from another without reading them:
 /// names, lengths and times of change.
-pub(crate) fn fingerprint(path: &Path) -> Vec<(PathBuf, u64, Option<std::time::SystemTime>)> {
+pub(crate) type Fingerprint = Vec<(PathBuf, u64, Option<std::time::SystemTime>)>;
+
+/// The fingerprint of the files as they are.
+pub(crate) fn fingerprint(path: &Path) -> Fingerprint {
     let of = |path: PathBuf| {
         let metadata = fs::metadata(&path).ok();
         let length = metadata.as_ref().map_or(0, fs::Metadata::len);

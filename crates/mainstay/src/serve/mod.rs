@@ -91,6 +91,7 @@ async fn run(arguments: ServeArguments) -> anyhow::Result<ExitCode> {
         anstream::println!("There is no configuration {} yet; looking at this machine first.", path.display());
         initialise(&path).await?;
     }
+    let seen = files::fingerprint(&path);
     let mut loaded = match files::load(&path) {
         Ok(loaded) => loaded,
         Err(LoadError::Wrong(mistakes)) => {
@@ -109,7 +110,7 @@ async fn run(arguments: ServeArguments) -> anyhow::Result<ExitCode> {
     let (stop, stopping) = watch::channel(false);
     let (followed, follower) = follow::channel();
     let house = Arc::new(open(&path, &data, &loaded, stopping, follower).await?);
-    start(house, loaded, followed, listeners, &data, stop).await
+    start(house, (loaded, seen), followed, listeners, &data, stop).await
 }
 
 fn override_settings(settings: &mut NodeSettings, arguments: &ServeArguments) -> anyhow::Result<()> {
@@ -186,7 +187,7 @@ fn tell_what_is_missing(recovery: &Recovery) {
 
 async fn start(
     house: Arc<House>,
-    loaded: Loaded,
+    (loaded, seen): (Loaded, files::Fingerprint),
     followed: follow::Followed,
     listeners: Vec<TcpListener>,
     data: &Path,
@@ -205,7 +206,7 @@ async fn start(
     loops.spawn(publish::run(Arc::clone(&house), Arc::clone(&web), followed.urgent));
     loops.spawn(deliver::run(Arc::clone(&house), followed.deliveries)?);
     loops.spawn(notice::run(Arc::clone(&house)));
-    loops.spawn(reload::run(Arc::clone(&house)));
+    loops.spawn(reload::run(Arc::clone(&house), seen));
     let mut servers = JoinSet::new();
     for listener in listeners {
         announce(&listener);

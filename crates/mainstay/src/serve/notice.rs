@@ -26,9 +26,16 @@ pub(crate) async fn run(house: Arc<House>) {
     let Some(mut events) = house.node.clock_events() else {
         return;
     };
+    // What held when the node stopped holds until the opposite is seen.
+    let held = |kind| house.node.state().conditions().contains_key(&kind);
+    let mut is_overloaded = held(ConditionKind::Overloaded);
+    match events.try_recv() {
+        Ok(event) => jumped(&house, event).await,
+        Err(_) if held(ConditionKind::ClockJumped) => jumped(&house, ClockEvent::Agrees).await,
+        Err(_) => {}
+    }
     let mut count = 0u32;
     let mut before = house.lag.counts();
-    let mut is_overloaded = false;
     loop {
         tokio::select! {
             _ = ticks.tick() => {}
@@ -65,15 +72,13 @@ async fn jumped(house: &House, event: ClockEvent) {
 async fn weigh(house: &House, before: (u64, u64, u64), now: (u64, u64, u64), was_overloaded: bool) -> bool {
     let (started, late, skipped) = (now.0 - before.0, now.1 - before.1, now.2 - before.2);
     let due = started + skipped;
-    if due == 0 {
-        return was_overloaded;
-    }
-    let per_mille = (late + skipped) * 1000 / due;
+    let per_mille = ((late + skipped) * 1000).checked_div(due).unwrap_or(0);
     let is_overloaded = if was_overloaded { per_mille >= WELL_PER_MILLE } else { per_mille >= OVERLOADED_PER_MILLE };
     if is_overloaded != was_overloaded {
         let seconds = LATE_AFTER.as_secs();
+        let advice = if is_overloaded { " Use longer intervals, fewer checks, or a larger machine." } else { "" };
         let text = format!(
-            "Of {due} rounds in the last minute {late} started more than {seconds} s late and {skipped} were skipped. Use longer intervals, fewer checks, or a larger machine."
+            "Of {due} rounds in the last minute {late} started more than {seconds} s late and {skipped} were skipped.{advice}"
         );
         tracing::warn!("{text}");
         propose(house, Body::Condition(Condition { kind: ConditionKind::Overloaded, holds: is_overloaded, text }))

@@ -2,7 +2,7 @@
 //! when the file changes. A wrong one is reported, and the old one stays.
 
 use super::House;
-use crate::files::{self, LoadError};
+use crate::files::{self, Fingerprint, LoadError};
 use anyhow::bail;
 use control::state::CommandOutcome;
 use model::configuration::Configuration;
@@ -53,12 +53,14 @@ async fn command(house: &House, action: Action) -> anyhow::Result<()> {
     }
 }
 
-pub(crate) async fn run(house: Arc<House>) {
+/// `seen` is the fingerprint of the files as they were when the active configuration was read.
+pub(crate) async fn run(house: Arc<House>, mut seen: Fingerprint) {
     let Ok(mut hangup) = signal(SignalKind::hangup()) else {
         tracing::error!("SIGHUP cannot be received; changes of the file are still noticed");
         return;
     };
-    let mut seen = files::fingerprint(&house.configuration);
+    // The node has just started with what stands there.
+    say(&house, None).await;
     loop {
         let asked = tokio::select! {
             _ = hangup.recv() => true,
@@ -85,13 +87,23 @@ async fn reload(house: &Arc<House>) {
     if let Some(why) = &refused {
         tracing::error!("the configuration is refused and the one before stays active:\n{why}");
     }
+    say(house, refused).await;
+}
+
+/// Tells the operator that the file is refused, or right again if it was not.
+async fn say(house: &House, refused: Option<String>) {
     let held = house.node.state().conditions().contains_key(&ConditionKind::ConfigurationRefused);
     if refused.is_none() && !held {
         return;
     }
-    let first_line = refused.as_deref().and_then(|why| why.lines().next()).unwrap_or("it is right again");
-    let text = format!(
-        "The configuration file was refused, the one before stays active: {first_line}. See `mainstay config check`."
+    let first_line = refused.as_deref().map(|why| why.lines().next().unwrap_or_default());
+    let text = first_line.map_or_else(
+        || "The configuration file is right again, and it is active.".to_owned(),
+        |why| {
+            format!(
+                "The configuration file was refused, the one before stays active: {why}. See `mainstay config check`."
+            )
+        },
     );
     let condition = Condition { kind: ConditionKind::ConfigurationRefused, holds: refused.is_some(), text };
     if let Err(error) = house.node.propose(Body::Condition(condition)).await {
