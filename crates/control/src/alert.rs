@@ -295,6 +295,7 @@ fn resolve(state: &mut State, at: u32, service: &Service, id: IncidentId, effect
     let text =
         format!("{} is up again since {}. It {was} for {}.", service.name, over.minute(), humane_duration(lasted));
     tell(state, service, id, Step::Resolved, &text, effects);
+    forget_oldest(state);
 }
 
 /// Ends the incident of a service that is no longer configured or has no
@@ -307,6 +308,7 @@ pub(crate) fn abandon(state: &mut State, service: &Service, id: IncidentId, effe
     state.decide(Some(&service.id), None, Reason::Resolved { incident: id, lasted });
     let text = text(&humane_duration(lasted));
     tell(state, service, id, Step::Resolved, &text, effects);
+    forget_oldest(state);
 }
 
 /// Writes the end of an incident into it; `said` makes its last line of it and of how long it lasted.
@@ -319,7 +321,6 @@ fn close(state: &mut State, id: IncidentId, over: Timestamp, said: impl FnOnce(&
         incident.add(Line { at: now, phase: Phase::Resolved, text, is_public: true, author: None });
     });
     Arc::make_mut(&mut state.incidents_closed).push_back(id);
-    forget_oldest(state);
 }
 
 /// Changes an incident and raises its revision.
