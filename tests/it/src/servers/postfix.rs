@@ -38,7 +38,14 @@ impl Postfix {
         self.server.directory().join("authority.pem")
     }
 
-    /// Its address and how to turn it off and on.
+    /// Turns it off at once; [`Server::turn_on`] turns it on again.
+    pub fn turn_off(&mut self) {
+        self.abort();
+        self.server.turn_off();
+    }
+
+    /// Its address and how to turn it on. Turning it off takes more than that
+    /// of other servers, see [`Postfix::turn_off`].
     pub fn server(&mut self) -> &mut Server {
         &mut self.server
     }
@@ -47,14 +54,19 @@ impl Postfix {
     pub fn address(&self) -> SocketAddr {
         self.server.address()
     }
+
+    /// Its daemons put themselves into groups of their own; its own command
+    /// knows how to find them all.
+    fn abort(&self) {
+        let etc = self.server.directory().join("etc");
+        // It may have been turned off before.
+        let _ = Command::new(program("postfix")).arg("-c").arg(etc).arg("abort").output();
+    }
 }
 
 impl Drop for Postfix {
     fn drop(&mut self) {
-        // Its daemons put themselves into groups of their own; its own command
-        // knows how to find them all.
-        let _ =
-            Command::new(program("postfix")).arg("-c").arg(self.server.directory().join("etc")).arg("abort").output();
+        self.abort();
     }
 }
 
