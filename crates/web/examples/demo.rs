@@ -6,7 +6,8 @@
 #[path = "../tests/http/made_up.rs"]
 mod made_up;
 
-use made_up::{Fake, demo, demo_world, many};
+use made_up::{Fake, demo, demo_world, many_world};
+use model::entry::Body;
 use model::time::Timestamp;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -15,6 +16,9 @@ use web::{Options, Web};
 
 /// Time between two rounds of the made-up checks.
 const EVERY: Duration = Duration::from_secs(5);
+
+/// Time between two publications of a busy server.
+const BUSY: Duration = Duration::from_millis(250);
 
 #[tokio::main]
 async fn main() -> std::io::Result<()> {
@@ -29,7 +33,14 @@ async fn main() -> std::io::Result<()> {
         match (face.as_str(), face.parse()) {
             ("stale", _) => web.publish(demo()),
             ("empty", _) => web.publish(control::State::default()),
-            (_, Ok(count)) => web.publish(many(count)),
+            (_, Ok(count)) => {
+                let mut world = many_world(count);
+                loop {
+                    web.publish(world.state.clone());
+                    tokio::time::sleep(BUSY).await;
+                    world.apply(Body::Tick);
+                }
+            }
             (_, Err(_)) => {
                 let mut world = demo_world(now());
                 loop {

@@ -8,10 +8,11 @@
 //! the first state after a start is dated by its stamp: it may come from a
 //! snapshot made before a long stop.
 
+use crate::api;
 use crate::heartbeat::tokens::Tokens;
 use control::State;
 use model::time::Timestamp;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 /// A published state with what belongs to it.
@@ -23,6 +24,8 @@ pub(crate) struct Published {
     pub(crate) at: Instant,
     /// Where heartbeat tokens lead.
     pub(crate) tokens: Arc<Tokens>,
+    /// Everything at a glance, made when it is first asked for: it looks at every check.
+    pub(crate) overview: OnceLock<api::Status>,
     /// When the last entry was known to be applied, and how old the state was then.
     advanced: Instant,
     age_then: Duration,
@@ -41,7 +44,8 @@ impl Published {
             Some(before) if before.state.applied_index() < state.applied_index() => (at, Duration::ZERO),
             Some(before) => (before.advanced, before.age_then),
         };
-        Self { state, generation: before.map_or(1, |before| before.generation + 1), at, tokens, advanced, age_then }
+        let generation = before.map_or(1, |before| before.generation + 1);
+        Self { state, generation, at, tokens, overview: OnceLock::new(), advanced, age_then }
     }
 
     /// How long ago the last entry was applied.

@@ -57,7 +57,7 @@ pub struct Counts {
 }
 
 /// A node of Mainstay.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Node {
     /// Version of the program.
     pub version: String,

@@ -5,13 +5,33 @@ use super::services::service;
 use super::text;
 use crate::api;
 use crate::commands::NodeStatus;
+use crate::published::Published;
 use control::State;
 use model::verdict::{ServiceStatus, Verdict};
 
 /// Services and incidents given in full; more do not fit a terminal.
 const SHOWN_MAX: usize = 100;
 
-pub(crate) fn status(state: &State, node: &NodeStatus, is_stale: bool, version: &str) -> api::Status {
+/// All of it; what the state says is made once for each state.
+pub(crate) fn status(published: &Published, node: &NodeStatus, is_stale: bool, version: &str) -> api::Status {
+    let mut status = published.overview.get_or_init(|| overview(&published.state)).clone();
+    status.is_stale = is_stale;
+    status.node = api::Node {
+        version: version.to_owned(),
+        uptime_seconds: node.uptime.as_secs(),
+        applied_index: node.applied_index.max(published.state.applied_index()),
+        leader: node.leader.clone(),
+        log_refuses: node.log_refuses.clone(),
+        log_bytes: node.log_bytes,
+        history_bytes: node.history_bytes,
+        disk_free_bytes: node.disk_free_bytes,
+        is_tight: node.is_tight,
+        configuration: published.state.digest().to_owned(),
+    };
+    status
+}
+
+fn overview(state: &State) -> api::Status {
     let public = state.services().filter(|(service, _)| service.is_public).map(|(_, known)| known.status());
     let overall = public.max().unwrap_or_default();
     let attention = state.services().filter(|(_, known)| known.status() != ServiceStatus::Up).take(SHOWN_MAX);
@@ -24,7 +44,7 @@ pub(crate) fn status(state: &State, node: &NodeStatus, is_stale: bool, version: 
     api::Status {
         page: state.configuration().page.name.clone(),
         now: text(state.now()),
-        is_stale,
+        is_stale: false,
         overall: overall.name().to_owned(),
         services: service_counts(state),
         checks: check_counts(state),
@@ -34,18 +54,7 @@ pub(crate) fn status(state: &State, node: &NodeStatus, is_stale: bool, version: 
         conditions: conditions.collect(),
         receivers: receivers(state),
         deliveries_open: state.deliveries().filter(|one| !one.state.is_finished()).count() as u64,
-        node: api::Node {
-            version: version.to_owned(),
-            uptime_seconds: node.uptime.as_secs(),
-            applied_index: node.applied_index.max(state.applied_index()),
-            leader: node.leader.clone(),
-            log_refuses: node.log_refuses.clone(),
-            log_bytes: node.log_bytes,
-            history_bytes: node.history_bytes,
-            disk_free_bytes: node.disk_free_bytes,
-            is_tight: node.is_tight,
-            configuration: state.digest().to_owned(),
-        },
+        node: api::Node::default(),
     }
 }
 

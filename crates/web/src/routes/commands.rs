@@ -46,8 +46,9 @@ async fn command(State(shared): State<Arc<Shared>>, body: Body) -> Response<Body
     };
     match shared.commands.command(command).await {
         Ok(CommandOutcome::Accepted) => json(StatusCode::OK, &CommandAnswer { is_accepted: true, refusal: None }),
+        // The request was understood and decided: the refusal is its outcome, not an error of HTTP.
         Ok(CommandOutcome::Refused(why)) => {
-            json(StatusCode::CONFLICT, &CommandAnswer { is_accepted: false, refusal: Some(why) })
+            json(StatusCode::OK, &CommandAnswer { is_accepted: false, refusal: Some(why) })
         }
         Err(error @ (CommandError::NotCommitted { .. } | CommandError::Unknown)) => {
             problem(StatusCode::SERVICE_UNAVAILABLE, error.to_string())

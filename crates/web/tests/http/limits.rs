@@ -1,7 +1,7 @@
 //! What strangers may not do to us.
 
 use crate::client::{PATIENCE, Reply, read_all, serve, serve_with, timeless};
-use crate::made_up::{Fake, TOKEN, demo, many};
+use crate::made_up::{Fake, TOKEN, demo, many_world};
 use std::time::{Duration, Instant};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::time::timeout;
@@ -111,7 +111,7 @@ async fn nonsense_is_refused_and_harms_nobody() {
 #[tokio::test]
 async fn a_reader_that_takes_nothing_is_cut_off() {
     let options = Options { stall_timeout: Duration::from_millis(300), ..timeless() };
-    let served = serve_with(options, Some(many(20_000)), Fake::default()).await;
+    let served = serve_with(options, Some(many_world(20_000).state), Fake::default()).await;
     let mut stream = served.connect().await;
     stream.write_all(b"GET /metrics HTTP/1.0\r\nhost: localhost\r\n\r\n").await.expect("it is taken");
     // Not a byte is read until the server has given up; a scrape holds one of

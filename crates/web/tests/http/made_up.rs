@@ -340,7 +340,7 @@ fn plan(world: &mut World, id: &str, title: &str, from: Timestamp, minutes: i64,
 }
 
 /// Many services with a check each, one in a hundred of them down.
-pub(crate) fn many(count: usize) -> State {
+pub(crate) fn many_world(count: usize) -> World {
     let services = (0..count).map(|n| {
         let id = format!("service-{n}");
         let group = format!("Group {}", n % 10);
@@ -361,7 +361,7 @@ pub(crate) fn many(count: usize) -> State {
         }
     }
     world.until(at(NOW));
-    world.state
+    world
 }
 
 /// The rest of the house: remembers what it was asked for.

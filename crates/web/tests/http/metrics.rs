@@ -1,7 +1,7 @@
 //! What Prometheus scrapes.
 
 use crate::client::serve;
-use crate::made_up::{demo, many};
+use crate::made_up::{demo, many_world};
 use flate2::read::GzDecoder;
 use std::collections::BTreeSet;
 use std::io::Read as _;
@@ -33,7 +33,7 @@ async fn metrics_are_complete_and_well_formed() {
 
 #[tokio::test]
 async fn many_checks_are_streamed_and_compressed_when_asked() {
-    let served = serve(many(3_000)).await;
+    let served = serve(many_world(3_000).state).await;
     let plain = served.get("/metrics").await;
     assert_eq!(plain.text().lines().filter(|line| line.starts_with("probe_success{")).count(), 3_000);
     let small = served.ask("GET", "/metrics", "accept-encoding: gzip\r\n", "").await;

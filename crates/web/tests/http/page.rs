@@ -1,7 +1,7 @@
 //! The page as visitors get it.
 
 use crate::client::{Served, serve, serve_with, timeless};
-use crate::made_up::{Fake, NOW, World, at, configuration, demo, demo_world, http, many, service};
+use crate::made_up::{Fake, NOW, World, at, configuration, demo, demo_world, http, many_world, service};
 use crate::well_formed::assert_well_formed;
 use control::State;
 use flate2::read::GzDecoder;
@@ -199,7 +199,7 @@ async fn a_wrong_address_gets_a_page_or_json_as_asked() {
 
 #[tokio::test]
 async fn very_many_services_are_counted_and_not_listed() {
-    let served = serve(many(5_000)).await;
+    let served = serve(many_world(5_000).state).await;
     let page = served.get("/").await;
     assert_well_formed(page.text());
     assert!(page.text().contains("more, all of them up"));
