@@ -115,6 +115,15 @@ pub struct ReceiverHealth {
     pub because: Option<String>,
 }
 
+/// An alarm about Mainstay itself that is raised.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Alarm {
+    number: u64,
+    since: Timestamp,
+    /// Who was told that it began, and is told that it is over.
+    told: BTreeSet<ReceiverId>,
+}
+
 /// Decides a delivery about an incident; false when there was no room for it.
 pub(crate) fn tell_incident(
     state: &mut State,
@@ -172,19 +181,19 @@ fn tell_own_except(
     begins: bool,
     effects: &mut BTreeSet<Effect>,
 ) {
+    let configuration = Arc::clone(&state.configuration);
     if begins {
         state.own_alarms += 1;
-        let number = state.own_alarms;
-        state.own_raised.insert(subject.to_owned(), (number, state.now()));
+        let told = configuration.receivers.iter().map(|receiver| receiver.id.clone());
+        let told = told.filter(|receiver| Some(receiver) != except).collect();
+        let alarm = Alarm { number: state.own_alarms, since: state.now(), told };
+        state.own_raised.insert(subject.to_owned(), alarm);
     }
-    let Some((number, started)) = state.own_raised.get(subject).copied() else {
+    let alarm = if begins { state.own_raised.get(subject).cloned() } else { state.own_raised.remove(subject) };
+    let Some(Alarm { number, since: started, told }) = alarm else {
         return;
     };
-    if !begins {
-        state.own_raised.remove(subject);
-    }
-    let configuration = Arc::clone(&state.configuration);
-    for receiver in configuration.receivers.iter().filter(|receiver| Some(&receiver.id) != except) {
+    for receiver in configuration.receivers.iter().filter(|receiver| told.contains(&receiver.id)) {
         let phase = if begins { "begins" } else { "ends" };
         let message = Message {
             key: format!("own-{number}-{}-{phase}", receiver.id),
@@ -464,15 +473,7 @@ fn note_health(
             *health = ReceiverHealth { delivered: Some(now), ..ReceiverHealth::default() };
             if was_alarmed {
                 let title = format!("Receiver {receiver} can be reached again");
-                tell_own_except(
-                    state,
-                    &subject,
-                    Some(receiver),
-                    &title,
-                    "A delivery to it has worked.",
-                    false,
-                    effects,
-                );
+                tell_own(state, &subject, &title, "A delivery to it has worked.", false, effects);
                 effects.insert(Effect::Publish);
             }
         }

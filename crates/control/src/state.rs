@@ -5,8 +5,7 @@
 //! in [`model::limits`].
 
 use crate::decision::{Decision, Reason};
-use crate::delivery::Delivery;
-use crate::delivery::ReceiverHealth;
+use crate::delivery::{Alarm, Delivery, ReceiverHealth};
 use crate::flap::Flap;
 use crate::incident::Incident;
 use crate::index::Index;
@@ -62,7 +61,7 @@ pub struct State {
     pub(crate) maintenance_ended: BTreeSet<MaintenanceId>,
     pub(crate) conditions: BTreeMap<ConditionKind, (Timestamp, String)>,
     pub(crate) own_alarms: u64,
-    pub(crate) own_raised: BTreeMap<String, (u64, Timestamp)>,
+    pub(crate) own_raised: BTreeMap<String, Alarm>,
     pub(crate) attention: BTreeSet<u32>,
     sources: BTreeMap<LocationId, (u64, u64)>,
     results: BTreeMap<(LocationId, String, Outcome), u64>,

@@ -5,9 +5,10 @@
 //! limp and flap, receivers that refuse and hang, nodes that die between two
 //! entries. **A seed always gives the same run**, so a failure is a number.
 //!
-//! Reading order: [`world`], [`weather`], [`random`], then one file for each
+//! Reading order: [`world`], `changes`, [`weather`], [`random`], then one file for each
 //! property in `invariants`.
 
+mod changes;
 mod invariants;
 pub mod random;
 pub mod weather;

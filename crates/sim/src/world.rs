@@ -1,18 +1,18 @@
 //! The made-up world around the real machine.
 
+use crate::changes::{self, local};
 use crate::random::Random;
 use crate::weather::Target;
 use control::State;
 use control::delivery;
 use control::edge::{Collector, Due, Schedule};
-use model::check::{Check, CheckKind, Family, IcmpCheck, LatencyLimits};
+use model::check::{Check, CheckKind, HeartbeatSchedule};
 use model::configuration::Configuration;
 use model::entry::{Action, Answer, Body, Command, Entry, Origin};
-use model::id::{CheckId, CheckSlot, LocationId, MaintenanceId, ReceiverId, ServiceId};
+use model::id::{CheckSlot, MaintenanceId, ReceiverId, ServiceId};
 use model::message::Step;
 use model::observation::{Cause, Detail, Failure, Observation, Outcome};
-use model::receiver::{Means, Receiver};
-use model::service::{Impact, Maintenance, Need, NeedClass, Service};
+use model::service::{Impact, Maintenance};
 use model::time::Timestamp;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -61,6 +61,13 @@ pub struct World {
     index: u64,
     seconds: u64,
     targets: Vec<Target>,
+    configuration: Configuration,
+    /// Whether people change things in this run.
+    pub(crate) is_changed: bool,
+    /// Receivers that were removed at some time.
+    pub(crate) removed: BTreeSet<ReceiverId>,
+    /// The checks whose rounds are planned.
+    planned: BTreeMap<CheckSlot, Check>,
     receivers_well: bool,
     schedule: Schedule,
     collector: Collector,
@@ -80,8 +87,7 @@ impl World {
     /// The world of a seed, with its configuration active.
     pub fn new(seed: u64) -> Self {
         let mut random = Random::new(seed);
-        let configuration = configuration(&mut random);
-        let targets = vec![Target::new(); configuration.checks().count()];
+        let configuration = changes::configuration(&mut random);
         let begin = Timestamp::from_ms(BEGIN_MS);
         let state = State::default();
         let mut world = Self {
@@ -91,7 +97,11 @@ impl World {
             state,
             index: 0,
             seconds: 0,
-            targets,
+            targets: Vec::new(),
+            configuration,
+            is_changed: seed.is_multiple_of(2),
+            removed: BTreeSet::new(),
+            planned: BTreeMap::new(),
             receivers_well: false,
             schedule: Schedule::new(begin),
             collector: Collector::new(local(), 1),
@@ -102,11 +112,7 @@ impl World {
             replayed_equal: true,
             story: Story::default(),
         };
-        let digest = "simulated".to_owned();
-        let bytes = configuration.encode();
-        world.command(Action::StoreConfiguration { digest: digest.clone(), part: 0, parts: 1, bytes });
-        world.command(Action::ActivateConfiguration { digest });
-        world.plan_rounds();
+        world.reload();
         world
     }
 
@@ -118,6 +124,17 @@ impl World {
         }
         if self.random.happens(1) {
             self.plan_work();
+        }
+        if self.random.happens(1) {
+            self.end_work();
+        }
+        if self.is_changed && self.random.happens(2) {
+            self.change();
+        }
+        if self.is_changed && self.random.happens(1) && self.random.happens(200) {
+            // The machine is off for a while.
+            self.seconds += self.random.between(30, 3600);
+            self.die();
         }
         self.seconds < SECONDS
     }
@@ -151,6 +168,7 @@ impl World {
             target.pass(&mut self.random);
         }
         self.look();
+        self.beat();
         self.apply(Body::Tick);
         self.deliver();
     }
@@ -176,6 +194,31 @@ impl World {
             let observation =
                 Observation { slot: round.slot, scheduled: round.scheduled, outcome, latency_us: 1_000, detail };
             self.collector.add(observation, is_news, now);
+        }
+        while let Some(batch) = self.collector.take(now) {
+            self.apply(Body::Results(batch));
+        }
+    }
+
+    /// Heartbeats come on the dot as long as their senders are well.
+    fn beat(&mut self) {
+        let now = self.now();
+        for slot in self.state.slots().collect::<Vec<_>>() {
+            let Some((_, Check { kind: CheckKind::Heartbeat(heartbeat), .. })) = self.state.target(slot) else {
+                continue;
+            };
+            let HeartbeatSchedule::Period(period) = heartbeat.expected else { continue };
+            if !self.seconds.is_multiple_of(period.as_secs()) {
+                continue;
+            }
+            match self.targets[slot.0 as usize].outcome(&mut self.random) {
+                Outcome::Pass | Outcome::Degraded => {
+                    let outcome = Outcome::Pass;
+                    let observation = Observation { slot, scheduled: now, outcome, latency_us: 0, detail: None };
+                    self.collector.add(observation, true, now);
+                }
+                Outcome::Fail | Outcome::Own => *self.failed_rounds.entry(slot).or_default() += 1,
+            }
         }
         while let Some(batch) = self.collector.take(now) {
             self.apply(Body::Results(batch));
@@ -221,18 +264,54 @@ impl World {
         self.state = replayed;
         self.in_flight.clear();
         self.schedule = Schedule::new(self.now());
+        self.planned.clear();
         let incarnation = self.story.deaths + 1;
         self.collector = Collector::new(local(), incarnation);
         self.plan_rounds();
     }
 
+    /// What stays the same keeps its schedule.
     fn plan_rounds(&mut self) {
         let now = self.now();
+        let mut before = std::mem::take(&mut self.planned);
         let slots: Vec<CheckSlot> = self.state.slots().collect();
         for (order, slot) in slots.into_iter().enumerate() {
-            if let Some((_, check)) = self.state.target(slot) {
-                self.schedule.insert(slot, &check.clone(), now, order);
+            let Some((_, check)) = self.state.target(slot) else { continue };
+            if self.targets.len() <= slot.0 as usize {
+                self.targets.resize(slot.0 as usize + 1, Target::new());
             }
+            if matches!(check.kind, CheckKind::Heartbeat(_)) {
+                continue;
+            }
+            if before.remove(&slot).as_ref() != Some(check) {
+                self.schedule.insert(slot, check, now, order);
+            }
+            self.planned.insert(slot, check.clone());
+        }
+        before.into_keys().for_each(|slot| self.schedule.remove(slot));
+    }
+
+    fn change(&mut self) {
+        let before = self.configuration.receivers.clone();
+        changes::change(&mut self.random, &mut self.configuration, self.index);
+        let gone = before.into_iter().filter(|receiver| self.configuration.receiver(&receiver.id).is_none());
+        self.removed.extend(gone.map(|receiver| receiver.id));
+        self.reload();
+    }
+
+    fn reload(&mut self) {
+        let digest = format!("simulated-{}", self.index);
+        let bytes = self.configuration.encode();
+        self.command(Action::StoreConfiguration { digest: digest.clone(), part: 0, parts: 1, bytes });
+        self.command(Action::ActivateConfiguration { digest });
+        self.plan_rounds();
+    }
+
+    fn end_work(&mut self) {
+        let work: Vec<MaintenanceId> = self.state.maintenance().map(|work| work.id.clone()).collect();
+        if !work.is_empty() {
+            let maintenance = work[self.random.between(0, work.len() as u64) as usize].clone();
+            self.command(Action::EndMaintenance { maintenance });
         }
     }
 
@@ -269,58 +348,5 @@ impl World {
             self.snapshot = self.state.encode();
             self.tail.clear();
         }
-    }
-}
-
-fn local() -> LocationId {
-    LocationId::new("local").expect("a legal id")
-}
-
-fn configuration(random: &mut Random) -> Configuration {
-    let count = random.between(2, 9);
-    let services = (0..count).map(|at| service(random, at)).collect();
-    let receivers = ["ops", "boss"].into_iter().map(|id| Receiver {
-        id: ReceiverId::new(id).expect("a legal id"),
-        means: Means::Exec { command: vec!["true".to_owned()] },
-        wants_degraded: id == "ops",
-        wants_resolved: true,
-    });
-    Configuration { services, receivers: receivers.collect(), ..Configuration::default() }
-}
-
-/// A service; it may need services before it, so needs are never circular.
-fn service(random: &mut Random, at: u64) -> Service {
-    let id = |n: u64| ServiceId::new(&format!("service-{n}")).expect("a legal id");
-    let mut needs = Vec::new();
-    if at > 0 && random.happens(500) {
-        let class = if random.happens(700) { NeedClass::Hard } else { NeedClass::Soft };
-        needs.push(Need { service: id(random.between(0, at)), class });
-    }
-    let checks = (0..random.between(1, 3)).map(|n| check(random, &format!("check-{at}-{n}"))).collect();
-    Service {
-        id: id(at),
-        name: format!("Service {at}"),
-        description: None,
-        group: None,
-        needs,
-        checks,
-        receivers: None,
-        is_public: true,
-        announces: true,
-    }
-}
-
-fn check(random: &mut Random, id: &str) -> Check {
-    Check {
-        id: CheckId::new(id).expect("a legal id"),
-        kind: CheckKind::Icmp(IcmpCheck { host: "192.0.2.1".to_owned(), count: 1 }),
-        every: Duration::from_secs(random.between(10, 120)),
-        timeout: Duration::from_secs(5),
-        retry: Duration::from_secs(5),
-        down_after: random.between(1, 4) as u8,
-        up_after: random.between(1, 4) as u8,
-        from: vec![local()],
-        family: Family::Any,
-        latency: LatencyLimits::default(),
     }
 }

@@ -5,7 +5,9 @@ use model::message::Step;
 
 pub(super) fn holds(world: &World) -> Result<(), String> {
     for (at, taken) in world.taken.iter().enumerate() {
-        if taken.step != Step::Opened && taken.step != Step::Own {
+        // The begin of what somebody was removed and added again may be given up.
+        let stayed = !world.removed.contains(&taken.receiver);
+        if stayed && taken.step != Step::Opened && taken.step != Step::Own {
             let begun = world.taken[..at].iter().any(|before| {
                 before.receiver == taken.receiver
                     && before.thread == taken.thread
