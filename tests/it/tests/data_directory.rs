@@ -1,6 +1,8 @@
 //! A data directory that is damaged, incomplete, of a newer version or no data
 //! directory at all: one clear error that says what to do, and nothing touched.
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on stops where it stands")]
+
 use it::mainstay::{Mainstay, binary};
 use it::process::Process;
 use it::program::{require, require_root};

@@ -4,6 +4,8 @@
 //!
 //! In a network of its own, because an address can be turned off only there.
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on stops where it stands")]
+
 use it::mainstay::{Mainstay, binary};
 use it::program::{require, require_root};
 use it::servers::{Named, Nginx, Postfix, Postgres, Redis, Server, Sshd};
