@@ -10,11 +10,11 @@ use crate::incident::Line;
 use crate::judge::Seen;
 use crate::standing::{self, ServiceState};
 use crate::state::{CheckState, CommandOutcome, Effect, State};
-use model::check::CheckKind;
+use model::check::{Check, CheckKind};
 use model::configuration::Configuration;
 use model::entry::{Action, Command, Phase};
 use model::id::{CheckId, CheckSlot, IncidentId, MaintenanceId, ServiceId};
-use model::limits::{CONFIGURATION_PARTS_MAX, MAINTENANCE_MAX};
+use model::limits::{CONFIGURATION_PARTS_MAX, MAINTENANCE_MAX, SLOTS_MAX};
 use model::service::Maintenance;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -98,6 +98,13 @@ fn activate(state: &mut State, command: &Command, digest: &str, effects: &mut BT
     }
     let configuration =
         Configuration::decode(&bytes).map_err(|error| format!("configuration {digest} cannot be read: {error}"))?;
+    let is_new = |check: &Check| !state.slots.contains_key(&check.id);
+    let slots = state.checks.len() + configuration.checks().filter(|(_, check)| is_new(check)).count();
+    if slots > SLOTS_MAX {
+        return Err(format!(
+            "with this configuration {slots} different checks would have been watched since the data directory was begun, at most {SLOTS_MAX} are possible; keep the names of checks, or begin a new data directory"
+        ));
+    }
     // What else was begun and never finished is given up.
     state.uploads = Arc::default();
     replace(state, configuration, digest, effects);
@@ -147,6 +154,13 @@ fn replace_checks(state: &mut State, before: &Configuration, after: &Configurati
         .iter()
         .map(|id| after.locations.iter().position(|known| known == id).and_then(|at| u16::try_from(at).ok()))
         .collect();
+    let stays: BTreeSet<&CheckId> = after.checks().map(|(_, check)| &check.id).collect();
+    let gone = before.checks().filter(|(_, check)| !stays.contains(&check.id));
+    for slot in gone.filter_map(|(_, check)| state.slots.get(&check.id).copied()).collect::<Vec<_>>() {
+        if let Some(known) = state.checks.get_mut(slot.0 as usize) {
+            *known = CheckState::new(now);
+        }
+    }
     let slots = Arc::make_mut(&mut state.slots);
     for (_, check) in after.checks() {
         let Some(slot) = slots.get(&check.id) else {

@@ -12,6 +12,9 @@ pub const CONFIGURATION_PART_BYTES: usize = 256 << 10;
 pub const CONFIGURATION_PARTS_MAX: u32 = 1024;
 /// Bytes of a configuration file: as large as what it may become.
 pub const CONFIGURATION_FILE_BYTES_MAX: u64 = 256 << 20;
+/// Checks that were ever configured: each keeps its place, because the history
+/// that is kept for ever is filed under it. About 1 GB of state.
+pub const SLOTS_MAX: usize = 4_000_000;
 
 /// Characters of a failure's sentence: two lines on a terminal and in a mail.
 pub const FAILURE_TEXT_LENGTH_MAX: usize = 300;
