@@ -4,6 +4,8 @@
 //! Each test has a network of its own, so that it finds its servers and not
 //! those of other tests.
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on stops where it stands")]
+
 use it::http;
 use it::mainstay::{Mainstay, binary};
 use it::process::Process;
