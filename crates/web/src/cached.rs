@@ -1,33 +1,43 @@
 //! A document that is made at most once for each published state.
 //!
-//! It is made when somebody asks for it, on a thread that may take its time,
-//! while everybody else still gets the one before if that was right a moment
-//! ago. So neither a burst of visitors nor a hundred thousand services make
-//! anyone wait for more than one rendering.
+//! It is made when somebody asks for it, on a thread that may take its time.
+//! One that takes long is not waited for as long as the one before shows the
+//! state of a moment ago. So neither a burst of visitors nor a hundred thousand services
+//! make anyone wait for long, and what is made in an instant is never old.
 
 use crate::document::Document;
 use crate::published::Published;
 use crate::shared::Shared;
 use arc_swap::ArcSwapOption;
 use std::sync::Arc;
-use std::time::Duration;
-use tokio::sync::Mutex;
+use std::time::{Duration, Instant};
+use tokio::sync::{Mutex, OwnedMutexGuard};
+use tokio::task::JoinHandle;
 
-/// How long the document before may still be sent while its successor is
-/// made; well within the second in which a change must be seen.
-const GRACE: Duration = Duration::from_millis(300);
+/// Age of the state up to which a document may still be sent while its successor
+/// is made; within the second in which a change must be seen.
+const GRACE: Duration = Duration::from_millis(700);
+/// A document that is made in less than this is always waited for: a page of
+/// a few hundred services.
+const INSTANT: Duration = Duration::from_millis(5);
 
 /// One document of the newest state.
 #[derive(Default)]
 pub(crate) struct Cached {
-    current: ArcSwapOption<Made>,
-    making: Mutex<()>,
+    place: Arc<Place>,
+    making: Arc<Mutex<()>>,
 }
+
+#[derive(Default)]
+struct Place(ArcSwapOption<Made>);
 
 struct Made {
     document: Document,
     generation: u64,
+    /// When the state it shows was published.
+    published: Instant,
     is_stale: bool,
+    took: Duration,
 }
 
 /// How a document is made from a state and whether that is stale.
@@ -47,7 +57,7 @@ impl std::ops::Deref for Held {
 impl Cached {
     /// The document if it is there and right.
     pub(crate) fn ready(&self, shared: &Shared, published: &Published) -> Option<Held> {
-        let made = self.current.load_full()?;
+        let made = self.place.0.load_full()?;
         let is_right = made.generation == published.generation && made.is_stale == shared.is_stale(published);
         is_right.then_some(Held(made))
     }
@@ -57,36 +67,51 @@ impl Cached {
         if let Some(ready) = self.ready(shared, published) {
             return Some(ready);
         }
-        let is_stale = shared.is_stale(published);
-        let turn = match self.making.try_lock() {
-            Ok(turn) => turn,
-            Err(_) => {
-                if let Some(before) = self.current.load_full()
-                    && published.at.elapsed() < GRACE
-                    && before.is_stale == is_stale
-                {
-                    return Some(Held(before));
-                }
-                self.making.lock().await
+        if let Some(before) = self.good_enough(shared, published) {
+            if let Ok(turn) = Arc::clone(&self.making).try_lock_owned() {
+                // Nobody waits for it: it ends by itself and gives its turn back.
+                drop(self.start(turn, shared, published, make));
             }
-        };
+            return Some(before);
+        }
+        let turn = Arc::clone(&self.making).lock_owned().await;
         if let Some(ready) = self.ready(shared, published) {
             return Some(ready);
         }
-        let (shared, published) = (Arc::clone(shared), Arc::clone(published));
-        let making = tokio::task::spawn_blocking(move || {
-            let document = make(&shared, &published, is_stale);
-            Arc::new(Made { document, generation: published.generation, is_stale })
-        });
-        let made = match making.await {
-            Ok(made) => made,
+        match self.start(turn, shared, published, make).await {
+            Ok(made) => Some(Held(made)),
             Err(error) => {
                 tracing::error!(%error, "a document could not be made");
-                return None;
+                None
             }
-        };
-        self.current.store(Some(Arc::clone(&made)));
-        drop(turn);
-        Some(Held(made))
+        }
+    }
+
+    /// The document before, if it shows the state of a moment ago and its successor takes long to make.
+    fn good_enough(&self, shared: &Shared, published: &Published) -> Option<Held> {
+        let before = self.place.0.load_full()?;
+        let was_right = before.published.elapsed() < GRACE && before.is_stale == shared.is_stale(published);
+        (was_right && before.took > INSTANT).then_some(Held(before))
+    }
+
+    fn start(
+        &self,
+        turn: OwnedMutexGuard<()>,
+        shared: &Arc<Shared>,
+        published: &Arc<Published>,
+        make: Make,
+    ) -> JoinHandle<Arc<Made>> {
+        let (place, shared, published) = (Arc::clone(&self.place), Arc::clone(shared), Arc::clone(published));
+        tokio::task::spawn_blocking(move || {
+            let begun = Instant::now();
+            let is_stale = shared.is_stale(&published);
+            let document = make(&shared, &published, is_stale);
+            let took = begun.elapsed();
+            let made = Made { document, generation: published.generation, published: published.at, is_stale, took };
+            let made = Arc::new(made);
+            place.0.store(Some(Arc::clone(&made)));
+            drop(turn);
+            made
+        })
     }
 }

@@ -24,7 +24,7 @@ const GRACE: Duration = Duration::from_secs(5);
 /// How the web room serves. The defaults are meant for the open internet.
 #[derive(Debug, Clone)]
 pub struct Options {
-    /// Version of the program, for `/metrics`, the status and the `Server` header.
+    /// Version of the program, for `/metrics` and the status.
     pub version: String,
     /// Who may read `/api/v1/` and `/metrics` over TCP.
     pub operator_reads: OperatorReads,

@@ -1,6 +1,7 @@
 //! The web room from outside: real requests over real sockets.
 
 mod client;
+mod contrast;
 mod events;
 mod heartbeats;
 mod limits;
