@@ -12,7 +12,7 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 
 /// What the tests use, in the order of the rooms that need it.
-const PACKAGES: [&str; 21] = [
+const PACKAGES: [&str; 22] = [
     // Servers that the checks look at.
     "nginx-light",
     "postfix",
@@ -39,6 +39,8 @@ const PACKAGES: [&str; 21] = [
     "iproute2",
     "procps",
     "curl",
+    // A wall clock that jumps for one program only.
+    "faketime",
 ];
 
 /// Asked by Debian's packages whether a service may be started.
