@@ -96,7 +96,7 @@ async fn say(house: &House, refused: Option<String>) {
     if refused.is_none() && !held {
         return;
     }
-    let first_line = refused.as_deref().map(|why| why.lines().next().unwrap_or_default());
+    let first_line = refused.as_deref().map(|why| why.lines().next().unwrap_or_default().trim_start_matches("error: "));
     let text = first_line.map_or_else(
         || "The configuration file is right again, and it is active.".to_owned(),
         |why| {
