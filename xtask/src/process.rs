@@ -37,14 +37,18 @@ pub(crate) fn read(command: &mut Command) -> Result<String> {
     Ok(String::from_utf8_lossy(&output.stdout).into_owned())
 }
 
-/// Runs a program, passes its output through line by line and shows each line to `look`.
+/// Runs a program, passes its output and its errors through line by line, in
+/// the order they come, and shows each line to `look`.
 ///
 /// # Errors
 /// It cannot be started, or says that it failed.
 pub(crate) fn run_watched(command: &mut Command, mut look: impl FnMut(&str)) -> Result<()> {
     let text = describe(command);
-    let mut child = command.stdout(Stdio::piped()).spawn().with_context(|| format!("cannot start `{text}`"))?;
-    let output = child.stdout.take().expect("asked for a pipe");
+    let (output, input) = std::io::pipe().context("cannot make a pipe")?;
+    command.stdout(input.try_clone().context("cannot share a pipe")?).stderr(input);
+    let mut child = command.spawn().with_context(|| format!("cannot start `{text}`"))?;
+    // The command still holds the pipe's other end, and while somebody does it never ends.
+    command.stdout(Stdio::null()).stderr(Stdio::null());
     for line in BufReader::new(output).split(b'\n') {
         let line = line?;
         let line = String::from_utf8_lossy(&line);
@@ -72,4 +76,19 @@ fn describe(command: &Command) -> String {
         text.push_str(&argument.to_string_lossy());
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn output_and_errors_come_in_their_order_and_a_failure_is_said() {
+        let mut lines = Vec::new();
+        let ran = run_watched(Command::new("sh").args(["-c", "echo a; echo b >&2; echo c; exit 3"]), |line| {
+            lines.push(line.to_owned());
+        });
+        assert_eq!(lines, ["a", "b", "c"]);
+        assert!(ran.is_err_and(|error| error.to_string().contains("exit status: 3")));
+    }
 }
