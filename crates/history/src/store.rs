@@ -148,7 +148,7 @@ impl Store {
         let io = |source| OpenError::Io { directory: directory.to_owned(), source };
         let damaged = |what: &str| OpenError::Damaged { directory: directory.to_owned(), what: what.to_owned() };
         std::fs::create_dir_all(directory).map_err(|error| match error.kind() {
-            ErrorKind::AlreadyExists | ErrorKind::NotADirectory => damaged("it is a file"),
+            ErrorKind::AlreadyExists => damaged("it is a file"),
             _ => io(error),
         })?;
         let state = match state::read(directory) {

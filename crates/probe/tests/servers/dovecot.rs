@@ -1,8 +1,10 @@
 //! Dovecot's IMAP and POP3 servers with STARTTLS.
 
 use super::certificates::{Certificates, create};
+use super::postgres::ids;
 use super::{Daemon, directory, free_port, is_root, program, skip, write};
 use rustix::process::Signal;
+use std::os::unix::fs::chown;
 use std::process::Command;
 use tempfile::TempDir;
 
@@ -29,12 +31,17 @@ pub(crate) fn start() -> Option<Dovecot> {
     let directory = directory();
     let certificates = create(directory.path(), "mail.example.test");
     let (imap, pop3) = (free_port(), free_port());
+    // The users' part, in which Dovecot works as the user of mail.
+    let home = directory.path().join("home");
+    std::fs::create_dir(&home).unwrap();
+    let (user, group) = ids("mail").expect("Debian's base system has the user `mail`");
+    chown(&home, Some(user), Some(group)).unwrap();
     let root = directory.path().display();
     let (chain, key) = (certificates.chain.display(), certificates.key.display());
     let config = format!(
         "base_dir = {root}/run\nstate_dir = {root}/state\nprotocols = imap pop3\nlisten = 127.0.0.1\n\
          log_path = {root}/dovecot.log\nssl = required\nssl_cert = <{chain}\nssl_key = <{key}\n\
-         mail_location = maildir:{root}/mail\n\
+         mail_location = maildir:{root}/home/mail\n\
          passdb {{\n  driver = static\n  args = password=test\n}}\n\
          userdb {{\n  driver = static\n  args = uid=mail gid=mail home={root}/home\n}}\n\
          service imap-login {{\n  inet_listener imap {{\n    port = {imap}\n  }}\n  inet_listener imaps {{\n    port = 0\n  }}\n}}\n\
