@@ -30,6 +30,7 @@ fn a_full_disk_stops_neither_checks_nor_alerts_and_heals() {
 
     disk.fill();
     wait::expect("the full disk to be shown", NOTICE_TIMEOUT, || disk_is_said_to_be_full(&mainstay).then_some(()));
+    assert_eq!(status(&mainstay).unwrap()["node"]["is_tight"], true, "no results are kept");
     is_told(&receiver, "mainstay.opened", "full");
     let answered = target.answered();
     wait::expect("more rounds", NOTICE_TIMEOUT, || (target.answered() > answered + 2).then_some(()));
@@ -45,6 +46,9 @@ fn a_full_disk_stops_neither_checks_nor_alerts_and_heals() {
 
     disk.make_room();
     wait::expect("the room to be noticed", NOTICE_TIMEOUT, || (!disk_is_said_to_be_full(&mainstay)).then_some(()));
+    wait::expect("all to be kept again", NOTICE_TIMEOUT, || {
+        (status(&mainstay)?["node"]["is_tight"] == false).then_some(())
+    });
     is_told(&receiver, "mainstay.resolved", "room");
     wait::expect("commands to be taken again", NOTICE_TIMEOUT, || plan(&mainstay, "afterwards").ok());
     assert_eq!(mainstay.stop().code(), Some(0));

@@ -5,7 +5,7 @@ use super::checks;
 use super::collect::Packet;
 use control::CommandOutcome;
 use history::{Read, ReadError, Resolution};
-use model::entry::{Body, Command};
+use model::entry::{Body, Command, ConditionKind};
 use model::id::CheckId;
 use model::observation::{Cause, Detail, Evidence, Failure, Outcome};
 use std::sync::Arc;
@@ -139,7 +139,8 @@ impl Commands for Wishes {
             log_bytes: status.log_bytes,
             history_bytes,
             disk_free_bytes: status.free_bytes,
-            is_tight: status.is_tight,
+            // History stops long before the log does.
+            is_tight: status.is_tight || self.house.node.state().conditions().contains_key(&ConditionKind::DiskFull),
             uptime: self.started.elapsed(),
             rounds: RoundCounts { started, late, skipped },
         }
