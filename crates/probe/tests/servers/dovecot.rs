@@ -40,7 +40,7 @@ pub(crate) fn start() -> Option<Dovecot> {
     let (chain, key) = (certificates.chain.display(), certificates.key.display());
     let config = format!(
         "base_dir = {root}/run\nstate_dir = {root}/state\nprotocols = imap pop3\nlisten = 127.0.0.1\n\
-         log_path = {root}/dovecot.log\nssl = required\nssl_cert = <{chain}\nssl_key = <{key}\n\
+         log_path = {root}/dovecot.log\nfirst_valid_uid = 1\nfirst_valid_gid = 1\nssl = required\nssl_cert = <{chain}\nssl_key = <{key}\n\
          mail_location = maildir:{root}/home/mail\n\
          passdb {{\n  driver = static\n  args = password=test\n}}\n\
          userdb {{\n  driver = static\n  args = uid=mail gid=mail home={root}/home\n}}\n\
