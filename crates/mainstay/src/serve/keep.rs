@@ -189,6 +189,7 @@ mod tests {
             allow_plugins: false,
             configuration: directory.to_owned(),
             lag: lag::Lag::default(),
+            shown: tokio::sync::watch::Sender::new(0),
             stopping,
         };
         (Arc::new(house), followed.batches, stop)

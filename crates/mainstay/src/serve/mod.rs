@@ -59,6 +59,8 @@ pub(crate) struct House {
     pub(crate) configuration: PathBuf,
     /// Counts kept outside the state.
     pub(crate) lag: lag::Lag,
+    /// The last entry that page and interfaces show.
+    pub(crate) shown: watch::Sender<u64>,
     /// Turns true when the node is to stop.
     pub(crate) stopping: watch::Receiver<bool>,
 }
@@ -167,6 +169,7 @@ async fn open(
         allow_plugins: loaded.node.allow_plugins,
         configuration: path.to_owned(),
         lag: lag::Lag::default(),
+        shown: watch::Sender::new(0),
         stopping,
     })
 }

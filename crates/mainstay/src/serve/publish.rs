@@ -13,7 +13,10 @@ const REST: Duration = Duration::from_millis(250);
 pub(crate) async fn run(house: Arc<House>, web: Arc<Web>, mut urgent: watch::Receiver<u64>) {
     let mut applied = house.node.watch();
     loop {
-        web.publish(house.node.state());
+        let state = house.node.state();
+        let index = state.applied_index();
+        web.publish(state);
+        house.shown.send_replace(index);
         let changed = tokio::select! {
             changed = urgent.changed() => changed,
             changed = async { tokio::time::sleep(REST).await; applied.changed().await } => changed,

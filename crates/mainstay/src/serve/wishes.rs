@@ -19,6 +19,8 @@ use web::commands::{
 
 /// Pieces of evidence looked at for the newest failure; passed rounds lie between them.
 const DETAILS_LOOKED_AT: usize = 200;
+/// How long an answer waits for the page to show what was done: longer than two publications are apart.
+const SHOWN_WITHIN: Duration = Duration::from_secs(1);
 /// How far back the newest failure of a check is looked for.
 const FAILURE_LOOKED_FOR: Duration = Duration::from_secs(30 * 86_400);
 
@@ -32,6 +34,14 @@ pub(crate) struct Wishes {
 impl Wishes {
     pub(crate) fn new(house: Arc<House>, results: mpsc::Sender<Packet>) -> Self {
         Self { house, results, started: Instant::now() }
+    }
+
+    /// Waits until an entry is shown, so that people read their own writes;
+    /// not for ever, because the entry counts all the same.
+    async fn shown(&self, index: u64) {
+        let mut shown = self.house.shown.subscribe();
+        // Either it is shown, or the time is over, or the node stops.
+        let _ = tokio::time::timeout(SHOWN_WITHIN, shown.wait_for(|shown| *shown >= index)).await;
     }
 
     async fn beat(&self, heartbeat: Heartbeat) -> Result<(), HeartbeatError> {
@@ -84,7 +94,10 @@ impl Commands for Wishes {
     fn command(&self, command: Command) -> Pending<'_, Result<CommandOutcome, CommandError>> {
         Box::pin(async move {
             match self.house.node.propose(Body::Command(command)).await {
-                Ok(proposed) => Ok(proposed.applied.outcome),
+                Ok(proposed) => {
+                    self.shown(proposed.index).await;
+                    Ok(proposed.applied.outcome)
+                }
                 Err(cluster::ProposeError::Stopped) => Err(CommandError::Unknown),
                 Err(error) => Err(CommandError::NotCommitted { because: error.to_string() }),
             }
