@@ -80,6 +80,12 @@ impl Schedule {
         Self { buckets: vec![NONE; BUCKETS], slots: Vec::new(), turned_to_ms: now.as_ms() }
     }
 
+    /// Makes room for checks with slots below `count`, and for no more, so that
+    /// putting them in one by one does not take up to twice the memory.
+    pub fn reserve(&mut self, count: usize) {
+        self.slots.reserve_exact(count.saturating_sub(self.slots.len()));
+    }
+
     /// Puts a check in. `order` counts the checks that are put in at this
     /// start, from 0: first rounds follow each other in this order, at once for
     /// the first few thousand, and never later than their regular time.

@@ -184,9 +184,10 @@ pub struct HttpCheck {
     /// Request headers in addition to Host, User-Agent and Accept.
     pub headers: Vec<(String, String)>,
     /// User name and password for Basic authentication.
-    pub basic_auth: Option<(String, Secret)>,
+    /// Boxed, like all that few checks have, because there may be 100,000 of them.
+    pub basic_auth: Option<Box<(String, Secret)>>,
     /// Token for Bearer authentication.
-    pub bearer: Option<Secret>,
+    pub bearer: Option<Box<Secret>>,
     /// Request body.
     pub body: Option<String>,
     /// Redirects followed, 0 to 20; 0 judges the redirect itself.
@@ -210,7 +211,7 @@ pub struct Trust {
     /// PEM file of additional certificate authorities; the system's when `None`.
     pub ca_file: Option<String>,
     /// PEM files of a client certificate chain and its key.
-    pub client_certificate: Option<(String, String)>,
+    pub client_certificate: Option<Box<(String, String)>>,
     /// Name sent in SNI and verified, when it is not the host's.
     pub server_name: Option<String>,
     /// Days left from which an expiring certificate makes the check degraded; 0 switches it off.

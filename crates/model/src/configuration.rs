@@ -84,7 +84,20 @@ impl Configuration {
     /// # Errors
     /// [`DecodeError`]; nothing is guessed.
     pub fn decode(bytes: &[u8]) -> Result<Self, DecodeError> {
-        decode_versioned(VERSION, bytes)
+        let mut configuration: Self = decode_versioned(VERSION, bytes)?;
+        configuration.share_locations();
+        Ok(configuration)
+    }
+
+    /// Lets all checks name the same locations, rather than each a copy of its own.
+    fn share_locations(&mut self) {
+        let Self { locations, services, .. } = self;
+        let of_checks = services.iter_mut().flat_map(|service| &mut service.checks).flat_map(|check| &mut check.from);
+        for named in of_checks {
+            if let Some(known) = locations.iter().find(|known| *known == named) {
+                *named = known.clone();
+            }
+        }
     }
 
     /// All checks with the service they belong to, in order.

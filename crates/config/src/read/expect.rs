@@ -50,7 +50,7 @@ impl Reader {
             if let Some(pair) = options.at("client_certificate").and_then(|at| self.part(at)) {
                 let certificate = pair.at("certificate").and_then(|at| self.text(at));
                 let key = pair.at("key").and_then(|at| self.text(at));
-                trust.client_certificate = certificate.zip(key);
+                trust.client_certificate = certificate.zip(key).map(Box::new);
             }
         }
         if let Some(certificate) = expect.and_then(|expect| expect.at("certificate")).and_then(|at| self.part(at))

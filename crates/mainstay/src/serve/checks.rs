@@ -30,6 +30,10 @@ const STARTED_TOGETHER: usize = 64;
 const RUNNING_MAX: usize = 8_000;
 /// Every so many rounds the certificate of a round that passed is kept with it.
 const CERTIFICATE_EVERY: u32 = 60;
+/// Checks that run at least this often are kept prepared. For the others the
+/// microseconds of preparing them anew are nothing, and what is kept of each
+/// would be a quarter of all its memory, several times that with expressions.
+const PREPARED_KEPT_BELOW: Duration = Duration::from_secs(30);
 /// Up to so many checks every round keeps its phases; beyond it one in [`CERTIFICATE_EVERY`].
 const PHASES_ALWAYS_UP_TO: usize = 2_000;
 
@@ -106,7 +110,8 @@ struct Job {
     configuration: Arc<Configuration>,
     service: u32,
     check: u32,
-    prepared: OnceCell<Result<Prepared, String>>,
+    /// Boxed because most checks keep nothing here.
+    prepared: OnceCell<Box<Result<Prepared, String>>>,
     is_running: Cell<bool>,
     rounds: Cell<u32>,
 }
@@ -117,9 +122,16 @@ impl Job {
     }
 
     async fn probe(&self, prober: &Prober) -> Measured {
-        let prepared =
-            self.prepared.get_or_init(|| prober.prepare(self.check()).map_err(|error| crate::chain(&error.into())));
-        match prepared {
+        let check = self.check();
+        let prepare = || Box::new(prober.prepare(check).map_err(|error| crate::chain(&error.into())));
+        let for_once;
+        let prepared = if check.every < PREPARED_KEPT_BELOW {
+            self.prepared.get_or_init(prepare)
+        } else {
+            for_once = prepare();
+            &for_once
+        };
+        match &**prepared {
             Ok(prepared) => prober.probe(prepared).await,
             Err(why) => {
                 let failure = Failure { cause: Cause::Own, sentence: format!("cannot be checked: {why}") };
@@ -165,6 +177,8 @@ struct Core {
     house: Arc<House>,
     prober: Arc<Prober>,
     results: mpsc::Sender<Packet>,
+    /// Knows the checks by their positions in `jobs`: a thread's wheel has room
+    /// for its own checks only.
     schedule: Schedule,
     jobs: Vec<Option<Rc<Job>>>,
     job_count: usize,
@@ -223,16 +237,21 @@ impl Core {
         let mut before = std::mem::take(&mut self.jobs);
         self.job_count = 0;
         let mut order = 0;
-        for (slot, service, check) in
-            share.targets.iter().copied().filter(|(slot, _, _)| slot.0 as usize % self.cores == self.number)
-        {
-            let at = slot.0 as usize / self.cores;
+        let (number, cores) = (self.number, self.cores);
+        let of_slot = |slot: CheckSlot| (slot.0 as usize % cores == number).then_some(slot.0 as usize / cores);
+        let ours =
+            || share.targets.iter().filter_map(|(slot, service, check)| Some((of_slot(*slot)?, *service, *check)));
+        let room = ours().map(|(at, _, _)| at + 1).max().unwrap_or(0);
+        self.jobs.reserve_exact(room);
+        self.jobs.resize_with(room, || None);
+        self.schedule.reserve(room);
+        for (at, service, check) in ours() {
             let wanted = &share.configuration.services[service as usize].checks[check as usize];
             let known = before.get_mut(at).and_then(Option::take);
             let stays = known.as_ref().is_some_and(|job| job.check() == wanted);
             let prepared = known.filter(|_| stays).and_then(|job| Rc::try_unwrap(job).ok()).map(|job| job.prepared);
             if !stays {
-                self.schedule.insert(slot, wanted, now, order);
+                self.schedule.insert(CheckSlot(at as u32), wanted, now, order);
                 order += 1;
             }
             let job = Job {
@@ -243,19 +262,16 @@ impl Core {
                 is_running: Cell::new(false),
                 rounds: Cell::new(0),
             };
-            if self.jobs.len() <= at {
-                self.jobs.resize_with(at + 1, || None);
-            }
             self.jobs[at] = Some(Rc::new(job));
             self.job_count += 1;
         }
         for (at, _) in before.iter().enumerate().filter(|(_, job)| job.is_some()) {
-            self.schedule.remove(CheckSlot((at * self.cores + self.number) as u32));
+            self.schedule.remove(CheckSlot(at as u32));
         }
     }
 
     fn begin(&self, due: Due) {
-        let Some(job) = self.jobs.get(due.slot.0 as usize / self.cores).and_then(Option::as_ref) else {
+        let Some(job) = self.jobs.get(due.slot.0 as usize).and_then(Option::as_ref) else {
             return;
         };
         // A target that takes all its time is no lack of ours.
@@ -287,7 +303,7 @@ impl Core {
         let mut observations = Vec::with_capacity(ended.len());
         let mut is_urgent = false;
         for Ended { due, job: begun, measured } in ended {
-            let Some(job) = self.jobs.get(due.slot.0 as usize / self.cores).and_then(Option::as_ref) else {
+            let Some(job) = self.jobs.get(due.slot.0 as usize).and_then(Option::as_ref) else {
                 continue;
             };
             // The check was changed meanwhile: this says nothing about what it looks at by now.
@@ -300,7 +316,8 @@ impl Core {
             is_urgent |= is_news;
             let in_full = is_news || rounds.is_multiple_of(CERTIFICATE_EVERY);
             let with_phases = in_full || self.job_count * self.cores <= PHASES_ALWAYS_UP_TO;
-            observations.push(observation(due, measured, in_full, with_phases));
+            let slot = CheckSlot((due.slot.0 as usize * self.cores + self.number) as u32);
+            observations.push(observation(slot, due.scheduled, measured, in_full, with_phases));
         }
         self.results.send(Packet { observations, is_urgent, answered: None }).await.is_ok()
     }
@@ -308,7 +325,13 @@ impl Core {
 
 /// What is logged of a round: evidence where it is news, phases where there is
 /// room, the failure always.
-fn observation(due: Due, measured: Measured, in_full: bool, with_phases: bool) -> Observation {
+fn observation(
+    slot: CheckSlot,
+    scheduled: Timestamp,
+    measured: Measured,
+    in_full: bool,
+    with_phases: bool,
+) -> Observation {
     let Measured { outcome, latency_us, detail } = measured;
     let detail = if in_full {
         Some(detail)
@@ -318,7 +341,7 @@ fn observation(due: Due, measured: Measured, in_full: bool, with_phases: bool) -
     } else {
         None
     };
-    Observation { slot: due.slot, scheduled: due.scheduled, outcome, latency_us, detail: detail.map(Box::new) }
+    Observation { slot, scheduled, outcome, latency_us, detail: detail.map(Box::new) }
 }
 
 /// When a heartbeat arrived is when it was due, as far as results go.

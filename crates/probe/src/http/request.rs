@@ -198,7 +198,7 @@ impl Credentials {
             true => Ok(Some(Self::Known(value.into()))),
             false => Err(PrepareError::Header { name: "Authorization".to_owned() }),
         };
-        match (&check.basic_auth, &check.bearer) {
+        match (check.basic_auth.as_deref(), check.bearer.as_deref()) {
             (Some((user, Secret::Inline(password))), _) => known(basic(user, password)),
             (Some((user, password @ Secret::File(_))), _) => {
                 Ok(Some(Self::Basic(user.as_str().into(), password.clone())))

@@ -12,6 +12,9 @@ use std::collections::HashMap;
 use std::os::unix::fs::MetadataExt;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
+/// Ways of trusting that are kept although no check uses them at the moment.
+const POLICIES_IDLE_MAX: usize = 64;
+
 /// The TLS configurations of a prober by way of trusting.
 pub(crate) struct Policies {
     provider: Arc<CryptoProvider>,
@@ -87,7 +90,7 @@ impl Policies {
     }
 
     fn policy(&self, trust: &Trust, alpn: Alpn) -> Result<Arc<Policy>, PrepareError> {
-        let client = match &trust.client_certificate {
+        let client = match trust.client_certificate.as_deref() {
             Some((chain, key)) => Some((FileState::of(chain)?, FileState::of(key)?)),
             None => None,
         };
@@ -100,7 +103,11 @@ impl Policies {
             return Ok(Arc::clone(policy));
         }
         let policy = Arc::new(self.build(trust, alpn)?);
-        configured.retain(|_, other| Arc::strong_count(other) > 1);
+        // Checks that run rarely are prepared anew for each round and hold
+        // nothing between, but their chains are to be remembered all the same.
+        if configured.len() >= POLICIES_IDLE_MAX {
+            configured.retain(|_, other| Arc::strong_count(other) > 1);
+        }
         configured.insert(key, Arc::clone(&policy));
         Ok(policy)
     }
@@ -111,7 +118,7 @@ impl Policies {
             .with_safe_default_protocol_versions()
             .map_err(PrepareError::Tls)?
             .with_root_certificates(RootCertStore::empty());
-        let mut config = match &trust.client_certificate {
+        let mut config = match trust.client_certificate.as_deref() {
             Some((chain, key)) => {
                 builder.with_client_auth_cert(certificates(chain)?, private_key(key)?).map_err(PrepareError::Tls)?
             }

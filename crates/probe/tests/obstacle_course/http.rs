@@ -71,7 +71,7 @@ async fn credentials_stay_with_their_host_and_a_post_becomes_a_get() {
     let mut request = HttpCheck {
         method: "POST".into(),
         body: Some("secret body".into()),
-        bearer: Some(Secret::Inline("hunter2".into())),
+        bearer: Some(Box::new(Secret::Inline("hunter2".into()))),
         headers: vec![("Cookie".into(), "a=b".into()), ("X-Own".into(), "kept".into())],
         ..get(server.url())
     };
@@ -93,7 +93,7 @@ async fn the_request_is_as_the_check_says() {
     let mut request = HttpCheck {
         method: "PUT".into(),
         body: Some("{\"a\": 1}".into()),
-        basic_auth: Some(("me".into(), Secret::File(file.path().to_string_lossy().into_owned()))),
+        basic_auth: Some(Box::new(("me".into(), Secret::File(file.path().to_string_lossy().into_owned())))),
         headers: vec![("User-Agent".into(), "mine/1".into())],
         ..get(format!("{}path?q=1#fragment", echo.url()))
     };
@@ -107,7 +107,7 @@ async fn the_request_is_as_the_check_says() {
     let measured = round(&prober(), &http(request.clone())).await;
     assert_ended("request", &measured, echo.address, PASS);
 
-    request.basic_auth = Some(("me".into(), Secret::File("/nowhere/secret".into())));
+    request.basic_auth = Some(Box::new(("me".into(), Secret::File("/nowhere/secret".into()))));
     let measured = round(&prober(), &http(request)).await;
     let sentence = "cannot use the secret in /nowhere/secret*";
     assert_ended("no file", &measured, echo.address, (Outcome::Own, Some(Cause::Own), sentence));

@@ -339,7 +339,7 @@ async fn a_server_that_wants_a_client_certificate_gets_it() {
     let measured = round(&prober(), &http(request.clone())).await;
     let sentence = "ADDRESS asks for a client certificate";
     assert_ended("without", &measured, address, (Outcome::Fail, Some(Cause::Tls), sentence));
-    request.trust.client_certificate = Some(client);
+    request.trust.client_certificate = Some(Box::new(client));
     assert_ended("with", &round(&prober(), &http(request)).await, address, PASS);
 }
 
