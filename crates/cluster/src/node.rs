@@ -34,6 +34,8 @@ pub const RESERVE_BYTES_DEFAULT: u64 = 64 << 20;
 const CLOCK_EVENTS: usize = 16;
 /// Longest wait for the only voter to lead. It needs two flushes.
 const LEAD_WAIT: Duration = Duration::from_secs(30);
+/// How long a request for a snapshot may go unheard before it is repeated.
+const SNAPSHOT_REPEAT: Duration = Duration::from_millis(200);
 /// Longest wait for a snapshot that somebody asked for.
 const SNAPSHOT_WAIT: Duration = Duration::from_secs(60);
 /// Longest wait for the observer to end.
@@ -269,9 +271,12 @@ impl Node {
                 // begun too early, then this goes round again.
                 let seen = facts.borrow_and_update().attempts;
                 self.0.raft.trigger().snapshot().await.map_err(|_| SnapshotError::Stopped)?;
+                // openraft passes over a request while it still counts the one
+                // before as under way, so the request is repeated.
                 let facts = tokio::select! {
                     facts = facts.wait_for(|facts| facts.attempts > seen) => *facts.map_err(|_| SnapshotError::Stopped)?,
                     _ = self.0.failure.wait() => return Err(SnapshotError::Stopped),
+                    () = tokio::time::sleep(SNAPSHOT_REPEAT) => continue,
                 };
                 if facts.is_full {
                     return Err(full());
