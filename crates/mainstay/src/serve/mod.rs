@@ -199,6 +199,7 @@ async fn start(
     let (collector, results) = collect::channel();
     let wishes = Arc::new(wishes::Wishes::new(Arc::clone(&house), collector.clone()));
     let web = Arc::new(Web::new(WebOptions::default(), wishes));
+    let (signals, hangup) = (Signals::new()?, listen_for(SignalKind::hangup())?);
     let mut loops = JoinSet::new();
     loops.spawn(keep::run(Arc::clone(&house), followed.batches));
     loops.spawn(collect::run(Arc::clone(&house), results));
@@ -209,7 +210,7 @@ async fn start(
     loops.spawn(publish::run(Arc::clone(&house), Arc::clone(&web), followed.urgent));
     loops.spawn(deliver::run(Arc::clone(&house), followed.deliveries)?);
     loops.spawn(notice::run(Arc::clone(&house)));
-    loops.spawn(reload::run(Arc::clone(&house), seen));
+    loops.spawn(reload::run(Arc::clone(&house), hangup, seen));
     let mut servers = JoinSet::new();
     for listener in listeners {
         announce(&listener);
@@ -220,7 +221,7 @@ async fn start(
     let at_socket = Arc::clone(&house);
     servers.spawn(async move { web.serve_local(socket, at_socket.stopped()).await });
     service_manager::ready();
-    let code = until_stopped(&house).await;
+    let code = until_stopped(&house, signals).await;
     service_manager::stopping();
     // A receiver that is gone is a loop that has stopped already.
     let _ = stop.send(true);
@@ -260,9 +261,25 @@ fn local_socket(data: &Path) -> anyhow::Result<UnixListener> {
     UnixListener::bind(&path).with_context(|| format!("cannot open the local socket {}", path.display()))
 }
 
-async fn until_stopped(house: &House) -> anyhow::Result<ExitCode> {
-    let on = |kind: SignalKind| -> anyhow::Result<Signal> { signal(kind).context("cannot listen for signals") };
-    let (mut interrupt, mut terminate) = (on(SignalKind::interrupt())?, on(SignalKind::terminate())?);
+/// The signals that mean something to a node. Listened for before anything is
+/// served: until then each of them ends the process.
+struct Signals {
+    interrupt: Signal,
+    terminate: Signal,
+}
+
+impl Signals {
+    fn new() -> anyhow::Result<Self> {
+        Ok(Self { interrupt: listen_for(SignalKind::interrupt())?, terminate: listen_for(SignalKind::terminate())? })
+    }
+}
+
+fn listen_for(kind: SignalKind) -> anyhow::Result<Signal> {
+    signal(kind).context("cannot listen for signals")
+}
+
+async fn until_stopped(house: &House, signals: Signals) -> anyhow::Result<ExitCode> {
+    let Signals { mut interrupt, mut terminate } = signals;
     tokio::select! {
         _ = interrupt.recv() => tracing::info!("interrupted, stopping"),
         _ = terminate.recv() => tracing::info!("asked to stop"),

@@ -11,7 +11,7 @@ use model::limits::CONFIGURATION_PART_BYTES;
 use sha2::{Digest, Sha256};
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::Signal;
 
 /// How often the files are looked at for a change.
 const LOOK_EVERY: Duration = Duration::from_secs(2);
@@ -54,11 +54,7 @@ async fn command(house: &House, action: Action) -> anyhow::Result<()> {
 }
 
 /// `seen` is the fingerprint of the files as they were when the active configuration was read.
-pub(crate) async fn run(house: Arc<House>, mut seen: Fingerprint) {
-    let Ok(mut hangup) = signal(SignalKind::hangup()) else {
-        tracing::error!("SIGHUP cannot be received; changes of the file are still noticed");
-        return;
-    };
+pub(crate) async fn run(house: Arc<House>, mut hangup: Signal, mut seen: Fingerprint) {
     // The node has just started with what stands there.
     say(&house, None).await;
     loop {
