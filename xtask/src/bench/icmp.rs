@@ -82,10 +82,8 @@ fn fping(list: &Path) -> Result<f64> {
         bail!("fping told of {} targets: {}", lines.len(), lines.first().unwrap_or(&said.as_str()));
     }
     // "127.0.1.1 : xmt/rcv/%loss = 60/60/0%, min/avg/max = …"
-    let received: f64 = lines
-        .iter()
-        .filter_map(|line| line.rsplit_once("%loss = ")?.1.split('/').nth(1)?.parse::<f64>().ok())
-        .sum();
+    let received: f64 =
+        lines.iter().filter_map(|line| line.rsplit_once("%loss = ")?.1.split('/').nth(1)?.parse::<f64>().ok()).sum();
     let lost = f64::from(TARGETS * ROUNDS) - received;
     if lost > f64::from(TARGETS * ROUNDS) * LOST_MAX {
         bail!("fping lost {lost} echoes");
