@@ -319,6 +319,13 @@ impl State {
 
     pub(crate) fn rebuild_index(&mut self) {
         self.index = Arc::new(Index::new(&self.configuration, &self.slots, self.checks.len()));
+        // The map shares its names with the configuration, and one that is made
+        // of sorted pairs at once is packed tightly.
+        let shared = |(id, slot): (&CheckId, &CheckSlot)| {
+            let same = self.target(*slot).map(|(_, check)| &check.id).filter(|of_check| *of_check == id);
+            (same.unwrap_or(id).clone(), *slot)
+        };
+        self.slots = Arc::new(self.slots.iter().map(shared).collect());
     }
 
     /// The stored form, with its version in front.

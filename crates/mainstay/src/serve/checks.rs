@@ -91,7 +91,7 @@ impl Checks {
 fn share(house: &House) -> Share {
     let state = house.node.state();
     let configuration = Arc::clone(state.configuration());
-    let mut targets = Vec::new();
+    let mut targets = Vec::with_capacity(configuration.checks().count());
     for (service_at, service) in configuration.services.iter().enumerate() {
         for (check_at, check) in service.checks.iter().enumerate() {
             if matches!(check.kind, CheckKind::Heartbeat(_)) || !check.from.contains(&house.location) {

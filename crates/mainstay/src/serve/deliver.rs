@@ -38,12 +38,12 @@ async fn deliver(house: Arc<House>, notifier: Arc<Notifier>, mut woken: watch::R
     let mut attempts = JoinSet::new();
     let mut under_way: HashMap<Id, (String, ReceiverId)> = HashMap::new();
     loop {
-        let state = house.node.state();
         let now = house.now();
         let in_flight = under_way.values().map(|(key, _)| key.clone()).collect();
         let mut to_one: BTreeMap<ReceiverId, usize> = BTreeMap::new();
         under_way.values().for_each(|(_, receiver)| *to_one.entry(receiver.clone()).or_default() += 1);
-        let (due, next) = delivery::due(&state, now, &in_flight);
+        // A state that is held while this waits makes every change copy what it changes.
+        let (due, next) = delivery::due(&house.node.state(), now, &in_flight);
         for delivery in due.into_iter().filter(|delivery| !in_flight.contains(&delivery.message.key)) {
             let to_this = to_one.entry(delivery.receiver.clone()).or_default();
             if under_way.len() >= AT_A_TIME_MAX {
@@ -101,9 +101,10 @@ async fn attempt(house: Arc<House>, notifier: Arc<Notifier>, delivery: Arc<Deliv
 
 async fn make(house: &House, notifier: &Notifier, delivery: &Delivery, attempt: u32) -> Answer {
     let state = house.node.state();
-    let Some(receiver) = state.configuration().receiver(&delivery.receiver) else {
+    let Some(receiver) = state.configuration().receiver(&delivery.receiver).cloned() else {
         return Answer::Refused { reason: "the receiver is no longer configured".to_owned() };
     };
     let possibly_double = state.delivery(&delivery.message.key).is_some_and(|known| known.is_possibly_double);
+    drop(state);
     notifier.deliver(&receiver.means, &delivery.message, Try { attempt, possibly_double }).await
 }
