@@ -199,6 +199,7 @@ async fn start(
     let (collector, results) = collect::channel();
     let wishes = Arc::new(wishes::Wishes::new(Arc::clone(&house), collector.clone()));
     let web = Arc::new(Web::new(WebOptions::default(), wishes));
+    let socket = local_socket(data)?;
     let (signals, hangup) = (Signals::new()?, listen_for(SignalKind::hangup())?);
     let mut loops = JoinSet::new();
     loops.spawn(keep::run(Arc::clone(&house), followed.batches));
@@ -217,7 +218,6 @@ async fn start(
         let (web, house) = (Arc::clone(&web), Arc::clone(&house));
         servers.spawn(async move { web.serve(listener, house.stopped()).await });
     }
-    let socket = local_socket(data)?;
     let at_socket = Arc::clone(&house);
     servers.spawn(async move { web.serve_local(socket, at_socket.stopped()).await });
     service_manager::ready();
