@@ -24,7 +24,14 @@ async fn a_mail_exchanger_passes_with_every_way_of_tls() {
         assert_eq!(measured.detail.phases.tls_us.is_some(), has_tls, "{tls:?}");
         assert_eq!(measured.detail.evidence.certificate.is_some(), has_tls, "{tls:?}");
     }
-    assert_eq!(server.queued(), 0, "no check may leave a message behind");
+    // Postfix removes the file of a transaction that was given up a moment after its answer.
+    for _ in 0..100 {
+        if server.queued() == 0 {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    panic!("a check left {} messages behind", server.queued());
 }
 
 #[tokio::test]
