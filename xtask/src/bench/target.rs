@@ -131,6 +131,8 @@ impl Chain {
         let directory = directory.join("chain");
         std::fs::create_dir_all(&directory)?;
         let authority = "basicConstraints=critical,CA:TRUE";
+        // The system's own configuration would make every certificate an authority.
+        std::fs::write(directory.join("openssl.cnf"), "[req]\ndistinguished_name = name\n[name]\n")?;
         issue(&directory, "root", None, authority)?;
         issue(&directory, "intermediate", Some("root"), authority)?;
         issue(&directory, "leaf", Some("intermediate"), "subjectAltName=IP:127.0.0.1")?;
@@ -143,7 +145,16 @@ impl Chain {
 
 fn issue(directory: &Path, name: &str, by: Option<&str>, extension: &str) -> Result<()> {
     let mut command = Command::new("openssl");
-    command.current_dir(directory).args(["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256"]);
+    command.current_dir(directory).args([
+        "req",
+        "-x509",
+        "-config",
+        "openssl.cnf",
+        "-newkey",
+        "ec",
+        "-pkeyopt",
+        "ec_paramgen_curve:P-256",
+    ]);
     command.args(["-nodes", "-days", "365", "-subj", &format!("/CN=bench {name}"), "-addext", extension]);
     command.args(["-keyout", &format!("{name}.key"), "-out", &format!("{name}.pem")]);
     if let Some(by) = by {
