@@ -8,6 +8,7 @@
 use control::CommandOutcome;
 use model::entry::Command;
 use model::id::{CheckId, CheckSlot, LocationId};
+use model::member::{NodeId, Role};
 use model::observation::{Detail, Outcome};
 use model::time::Timestamp;
 use std::future::Future;
@@ -24,6 +25,9 @@ pub trait Commands: Send + Sync + 'static {
 
     /// Commits a heartbeat and answers after it is applied.
     fn heartbeat(&self, heartbeat: Heartbeat) -> Pending<'_, Result<(), HeartbeatError>>;
+
+    /// Carries out what somebody wants with the nodes and answers when it is done here.
+    fn node(&self, sender: Sender, request: NodeRequest) -> Pending<'_, Result<NodeAnswer, CommandError>>;
 
     /// Reads stored results, oldest first, at most `limit`.
     fn results(&self, range: ResultRange) -> Pending<'_, Result<Vec<StoredResult>, HistoryError>>;
@@ -50,6 +54,65 @@ pub enum CommandError {
     /// It may or may not have been committed; sending it again with the same key is safe.
     #[error("it is not known whether the command was committed")]
     Unknown,
+}
+
+/// Who sends a wish, and under which key.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Sender {
+    /// A user name.
+    pub actor: String,
+    /// New for each wish and the same when it is sent again; see [`Command::key`].
+    pub key: String,
+}
+
+/// What somebody wants with the nodes. A node is named by its name or its id.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum NodeRequest {
+    /// Leaves a way for one more node to join.
+    Invite {
+        /// What the new node will do.
+        role: Role,
+        /// How long the ticket is good.
+        valid_for: Duration,
+        /// The node that leaves when the new one has caught up.
+        replaces: Option<String>,
+    },
+    /// Takes a node out for ever.
+    Remove {
+        /// Which node.
+        node: String,
+    },
+    /// Makes another node the leader.
+    TransferLeadership {
+        /// Which node; the one that is best prepared when nothing is said.
+        to: Option<String>,
+    },
+    /// Makes a new authority, which signs the certificates of all nodes anew.
+    RotateAuthority,
+}
+
+/// What came of a wish about the nodes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum NodeAnswer {
+    /// A node may join.
+    Invited {
+        /// What the new node's operator gives to `mainstay join`. Holds the token: whoever has it can join.
+        ticket: String,
+        /// The id that the new node will have.
+        node: NodeId,
+        /// Until when the ticket is good.
+        expires: Timestamp,
+    },
+    /// It was done.
+    Done {
+        /// What was done and what happens next, a sentence.
+        said: String,
+    },
+    /// It was decided against.
+    Refused {
+        /// Why, with what is allowed.
+        why: String,
+    },
 }
 
 /// A sign of life.
@@ -166,6 +229,14 @@ pub enum HistoryError {
 /// How this node is.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct NodeStatus {
+    /// What people call this node; empty before it has a name.
+    pub name: String,
+    /// Whether a majority of the voters can be reached, this node included.
+    pub has_quorum: bool,
+    /// Since when this node has had no contact with a majority, if it has none: what it knows is of that time.
+    pub cut_off_since: Option<Timestamp>,
+    /// All nodes as far as this one knows, itself included, in the order people want to read them.
+    pub nodes: Vec<NodeInfo>,
     /// The last entry applied on this node.
     pub applied_index: u64,
     /// Name of the leader, if one is known.
@@ -184,6 +255,37 @@ pub struct NodeStatus {
     pub uptime: Duration,
     /// How punctually rounds of checks start.
     pub rounds: RoundCounts,
+}
+
+/// One of the nodes as this one sees it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NodeInfo {
+    /// Its number.
+    pub id: NodeId,
+    /// What people call it.
+    pub name: String,
+    /// Where the other nodes reach it: host and port.
+    pub address: String,
+    /// Where it stands.
+    pub location: LocationId,
+    /// What it does.
+    pub role: Role,
+    /// Whether it votes already; a node that has just joined catches up first.
+    pub is_voter: bool,
+    /// Whether it leads.
+    pub is_leader: bool,
+    /// Whether it is heard.
+    pub is_present: bool,
+    /// Since when it is heard, or not heard any more.
+    pub since: Timestamp,
+    /// Whether it is the node that answers.
+    pub is_this_one: bool,
+    /// How many entries of the log it lacks, if that is known here.
+    pub lag_entries: Option<u64>,
+    /// Version of Mainstay on it.
+    pub version: String,
+    /// Where people reach its page, if that is known.
+    pub url: Option<String>,
 }
 
 /// How punctually rounds of checks start, counted since the start of the process.

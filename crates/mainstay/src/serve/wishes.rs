@@ -13,8 +13,8 @@ use std::time::{Duration, Instant};
 use tokio::sync::{mpsc, oneshot};
 use web::Commands;
 use web::commands::{
-    CommandError, Heartbeat, HeartbeatError, HistoryError, NodeStatus, Pending, ResultRange, RollupRange, RollupStep,
-    RoundCounts, StoredResult, StoredRollup,
+    CommandError, Heartbeat, HeartbeatError, HistoryError, NodeAnswer, NodeRequest, NodeStatus, Pending, ResultRange,
+    RollupRange, RollupStep, RoundCounts, Sender, StoredResult, StoredRollup,
 };
 
 /// Pieces of evidence looked at for the newest failure; passed rounds lie between them.
@@ -108,6 +108,10 @@ impl Commands for Wishes {
         Box::pin(self.beat(heartbeat))
     }
 
+    fn node(&self, _: Sender, _: NodeRequest) -> Pending<'_, Result<NodeAnswer, CommandError>> {
+        Box::pin(async move { Ok(NodeAnswer::Refused { why: "this server does not carry out wishes about nodes".to_owned() }) })
+    }
+
     fn results(&self, range: ResultRange) -> Pending<'_, Result<Vec<StoredResult>, HistoryError>> {
         Box::pin(async move {
             let ResultRange { check, from, to, limit } = range;
@@ -146,6 +150,10 @@ impl Commands for Wishes {
         let (started, late, skipped) = self.house.lag.counts();
         let history_bytes = self.house.history.disk_usage().map_or(0, |usage| usage.history_bytes);
         NodeStatus {
+            name: String::new(),
+            has_quorum: status.leader.is_some(),
+            cut_off_since: None,
+            nodes: Vec::new(),
             applied_index: status.applied_index,
             leader: status.leader.map(|leader| format!("{leader:016x}")),
             log_refuses: status.is_tight.then(|| "the disk of the data directory is full".to_owned()),

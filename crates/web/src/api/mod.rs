@@ -7,6 +7,7 @@
 //! a reader ignores those it does not know.
 
 pub mod command;
+pub mod node;
 
 use serde::{Deserialize, Serialize};
 
@@ -17,9 +18,11 @@ pub struct Status {
     pub page: String,
     /// The stamp it is true for.
     pub now: String,
-    /// Whether this node has stopped applying entries, so that all of this may be out of date.
+    /// Whether this node has stopped applying entries or has no contact with the others, so that all of this
+    /// may be out of date.
     pub is_stale: bool,
-    /// The worst state of all public services: `up`, `unknown`, `maintenance`, `degraded` or `down`.
+    /// The worst state of all public services: `up`, `unknown`, `maintenance`, `degraded` or `down`;
+    /// `unknown` when all of this may be out of date.
     pub overall: String,
     /// How many services are in each state.
     pub services: Counts,
@@ -39,6 +42,12 @@ pub struct Status {
     pub deliveries_open: u64,
     /// This node.
     pub node: Node,
+    /// All nodes, this one included.
+    #[serde(default)]
+    pub nodes: Vec<node::NodeInfo>,
+    /// What nodes have in common that could take them together.
+    #[serde(default)]
+    pub warnings: Vec<node::Warning>,
 }
 
 /// How many are in each state.
@@ -65,6 +74,15 @@ pub struct Node {
     pub uptime_seconds: u64,
     /// The last entry applied.
     pub applied_index: u64,
+    /// What people call it; empty before it has a name.
+    #[serde(default)]
+    pub name: String,
+    /// Whether a majority of the voters can be reached from here.
+    #[serde(default)]
+    pub has_quorum: bool,
+    /// Since when it has had no contact with a majority, if it has none.
+    #[serde(default)]
+    pub cut_off_since: Option<String>,
     /// The leader, if one is known.
     pub leader: Option<String>,
     /// Why the log takes no entries, if it does not.

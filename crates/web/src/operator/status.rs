@@ -1,6 +1,7 @@
 //! Everything at a glance.
 
 use super::incidents::{incident, maintenance};
+use super::nodes::infos;
 use super::services::service;
 use super::text;
 use crate::api;
@@ -16,9 +17,16 @@ const SHOWN_MAX: usize = 100;
 pub(crate) fn status(published: &Published, node: &NodeStatus, is_stale: bool, version: &str) -> api::Status {
     let mut status = published.overview.get_or_init(|| overview(&published.state)).clone();
     status.is_stale = is_stale;
+    if is_stale {
+        ServiceStatus::Unknown.name().clone_into(&mut status.overall);
+    }
+    status.nodes = infos(node);
     status.node = api::Node {
         version: version.to_owned(),
         uptime_seconds: node.uptime.as_secs(),
+        name: node.name.clone(),
+        has_quorum: node.has_quorum,
+        cut_off_since: node.cut_off_since.map(text),
         applied_index: node.applied_index.max(published.state.applied_index()),
         leader: node.leader.clone(),
         log_refuses: node.log_refuses.clone(),
@@ -55,6 +63,8 @@ fn overview(state: &State) -> api::Status {
         receivers: receivers(state),
         deliveries_open: state.deliveries().filter(|one| !one.state.is_finished()).count() as u64,
         node: api::Node::default(),
+        nodes: Vec::new(),
+        warnings: Vec::new(),
     }
 }
 
