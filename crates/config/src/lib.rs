@@ -29,7 +29,9 @@ mod yaml;
 
 pub use initial::{Found, FoundKind, write_initial};
 pub use mistake::{Code, Colour, Mistake, Mistakes, Severity};
-pub use node::{DATA_DEFAULT, LISTEN_PORT_DEFAULT, LogForm, LogLevel, NodeSettings};
+pub use node::{
+    CLUSTER_PORT_DEFAULT, ClusterSettings, DATA_DEFAULT, LISTEN_PORT_DEFAULT, LogForm, LogLevel, NodeSettings, Profile,
+};
 pub use reference::reference;
 pub use schema::schema;
 
@@ -58,6 +60,9 @@ pub struct Loaded {
     pub configuration: Configuration,
     /// What concerns this node only.
     pub node: NodeSettings,
+    /// Whether the file says nothing of what is replicated. Such a file never
+    /// replaces what the cluster has, and its `location` is one of the cluster's.
+    pub is_node_only: bool,
     /// What is legal but probably not meant so, sorted by file and line.
     pub warnings: Vec<Mistake>,
 }
@@ -72,9 +77,9 @@ pub fn load(files: &[SourceFile], environment: &dyn Fn(&str) -> Option<String>) 
     let mut notes = Notes::new(files);
     let Some(root) = tree(files, environment, &mut notes) else { return Err(refused(notes, files)) };
     let mut reader = read::Reader::new(notes);
-    let (configuration, node) = reader.top(root);
+    let read::Read { configuration, node, is_node_only } = reader.top(root);
     match reader.notes.finish(files) {
-        (warnings, None) => Ok(Loaded { configuration, node, warnings }),
+        (warnings, None) => Ok(Loaded { configuration, node, is_node_only, warnings }),
         (_, Some(mistakes)) => Err(mistakes),
     }
 }

@@ -7,6 +7,8 @@ use model::id::LocationId;
 
 /// Port of page and API when nothing else is said.
 pub const LISTEN_PORT_DEFAULT: u16 = 8480;
+/// Port for the other nodes when nothing else is said.
+pub const CLUSTER_PORT_DEFAULT: u16 = 8481;
 /// Directory of everything that is kept when nothing else is said; beside the configuration file.
 pub const DATA_DEFAULT: &str = "mainstay-data";
 
@@ -23,6 +25,8 @@ pub struct NodeSettings {
     pub log_level: LogLevel,
     /// How log lines look.
     pub log_form: LogForm,
+    /// How this node and the others meet.
+    pub cluster: ClusterSettings,
     /// Whether programs named by `plugin` checks and `exec` receivers are run here.
     pub allow_plugins: bool,
 }
@@ -35,8 +39,40 @@ impl Default for NodeSettings {
             location: LocationId::new(LOCATION_DEFAULT).expect("a legal constant"),
             log_level: LogLevel::Info,
             log_form: LogForm::Text,
+            cluster: ClusterSettings::default(),
             allow_plugins: true,
         }
+    }
+}
+
+/// How this node and the other nodes meet.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct ClusterSettings {
+    /// What people call this node; `None` stands for the machine's host name.
+    pub name: Option<String>,
+    /// Where it takes connections of the others; `None` takes none.
+    pub listen: Option<HostPort>,
+    /// Where the others reach it; there whenever `listen` is, and then never a wildcard.
+    pub address: Option<HostPort>,
+    /// How far the nodes are from each other.
+    pub profile: Profile,
+    /// Whom to connect to, to know whether the own way out works; empty if nobody shall look.
+    pub egress: Vec<HostPort>,
+}
+
+/// How far the nodes of a cluster are from each other.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Profile {
+    /// In one place, or in places a few milliseconds apart.
+    #[default]
+    Lan,
+    /// Far enough that patience is four times as long.
+    Wan,
+}
+
+impl Profile {
+    pub(crate) fn of(word: &str) -> Self {
+        if word == "wan" { Self::Wan } else { Self::Lan }
     }
 }
 

@@ -40,6 +40,17 @@ receivers:
 - Texts need no quotes unless YAML wants them: `name: no` and `name: 1.10` keep what is written.
 - Anchors and aliases (`&name`, `*name`) work for whole values; `<<`, tags and several documents do not.
 - A map or list without content counts as left out.
+
+## One file, several nodes
+
+`page`, `locations`, `defaults`, `services`, `receivers`, `mail` and `maintenance` are replicated: what one node's file says
+holds for all nodes. `location`, `listen`, `data`, `log`, `cluster` and `allow_plugins` concern only the node that has the file.
+A file that says nothing of what is replicated is enough for a node that joins others, and never replaces what they have:
+
+```yaml
+location: paris
+cluster: { listen: 0.0.0.0:8481, address: paris1.acme.example:8481 }
+```
 ";
 
 /// Returns the page, with a final newline.

@@ -101,6 +101,7 @@ fn form(form_: &Form) -> Value {
         Form::Duration { .. } => json!({ "type": "string", "pattern": "^([0-9]+(ms|s|m|h|d|w))+$|\\$\\{" }),
         Form::Choice(words) => or_variable(json!({ "enum": words })),
         Form::Id | Form::Name(_) => pattern("^[a-z0-9][a-z0-9._-]{0,63}$"),
+        Form::NodeName => pattern("^[A-Za-z0-9._-]{1,64}$"),
         Form::Url => pattern("^[hH][tT][tT][pP][sS]?://[^/?#\\s]"),
         Form::Fingerprint => pattern("^SHA256:[A-Za-z0-9+/]{43}$"),
         Form::Token => pattern("^[A-Za-z0-9._~-]{16,128}$"),

@@ -4,14 +4,16 @@
 //! JSON schema and the reference page. **A key that is not in a table cannot be
 //! read, and a default is written nowhere else than beside its key.**
 //!
-//! Reading order: [`top`], [`check`], [`kinds`], [`expect`], [`receiver`].
+//! Reading order: [`top`], [`cluster`], [`check`], [`kinds`], [`expect`], [`receiver`].
 
 pub(crate) mod check;
+pub(crate) mod cluster;
 pub(crate) mod expect;
 pub(crate) mod kinds;
 pub(crate) mod receiver;
 pub(crate) mod top;
 
+use model::limits::NODE_NAME_LENGTH_MAX;
 use std::fmt;
 
 /// A map with known keys.
@@ -104,6 +106,8 @@ pub(crate) enum Form {
     Choice(&'static [&'static str]),
     /// A new id of something.
     Id,
+    /// What a node of the cluster is called.
+    NodeName,
     /// The id of something that is declared elsewhere: what it is.
     Name(&'static str),
     /// `http://` or `https://` with a host and without a password.
@@ -165,6 +169,9 @@ impl fmt::Display for Form {
             }
             Self::Choice(words) => f.write_str(&words.join(", ")),
             Self::Id => f.write_str("1 to 64 characters of a-z, 0-9, \"-\", \"_\" and \".\", the first a letter or digit"),
+            Self::NodeName => {
+                write!(f, "1 to {NODE_NAME_LENGTH_MAX} characters of a-z, A-Z, 0-9, \"-\", \"_\" and \".\"")
+            }
             Self::Name(what) => write!(f, "the id of {what}"),
             Self::Url => f.write_str("an address that begins with http:// or https://"),
             Self::HostPort(None) => f.write_str("host:port, such as db.example:5432 or [2001:db8::1]:5432"),
@@ -208,6 +215,7 @@ impl Form {
             Self::Duration { .. } => "a time with a unit",
             Self::Choice(_) => "one of the words allowed",
             Self::Id => "an id",
+            Self::NodeName => "a node's name",
             Self::Name(_) => "the id of something declared",
             Self::Url => "a web address",
             Self::HostPort(_) => "a host with a port",

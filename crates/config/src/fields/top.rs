@@ -1,6 +1,6 @@
 //! The keys at the top of a file, and those of services and planned work.
 
-use super::{Field, Form, Part, check, default, optional, receiver, required};
+use super::{Field, Form, Part, check, cluster, default, optional, receiver, required};
 
 const LISTEN: Form = Form::HostPort(Some(8480));
 const NEED: Form = Form::Either(&Form::Name("a service"), &Form::Part(&NEED_PART));
@@ -15,7 +15,7 @@ pub(crate) static TOP: Part = Part {
         optional(
             "location",
             Form::Name("a location"),
-            "The place where this node stands; the first of `locations` when left out.",
+            "The place where this node stands; the first of `locations` when left out. In a file that concerns the node only, any place of the cluster.",
         ),
         default(
             "listen",
@@ -36,6 +36,7 @@ pub(crate) static TOP: Part = Part {
             "true",
             "Whether this node runs the programs that `plugin` checks and `exec` receivers name.",
         ),
+        optional("cluster", Form::Part(&cluster::CLUSTER), "How this node and the other nodes meet."),
         optional("defaults", Form::Part(&check::DEFAULTS), "What holds for every check that does not say otherwise."),
         optional("services", Form::List(&Form::Part(&SERVICE)), "What is watched, in the order of the page."),
         optional("receivers", Form::List(&Form::Part(&receiver::RECEIVER)), "Who is told."),

@@ -5,13 +5,14 @@
 //! mistakes are found at once; what was put there is never seen, because a
 //! configuration with mistakes is refused.
 //!
-//! Reading order: [`path`], [`section`], [`value`], [`text`], [`top`],
+//! Reading order: [`path`], [`section`], [`value`], [`text`], [`top`], [`node`],
 //! [`service`], [`check`], [`http`], [`network`], [`program`], [`expect`], [`receiver`], [`references`].
 
 pub(crate) mod check;
 pub(crate) mod expect;
 pub(crate) mod http;
 pub(crate) mod network;
+pub(crate) mod node;
 pub(crate) mod path;
 pub(crate) mod program;
 pub(crate) mod receiver;
@@ -23,7 +24,9 @@ pub(crate) mod top;
 pub(crate) mod value;
 
 use crate::mistake::Notes;
+use crate::node::NodeSettings;
 use crate::yaml::Place;
+use model::configuration::Configuration;
 use model::id::LocationId;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -52,6 +55,14 @@ pub(crate) struct Reader {
     receivers: BTreeSet<String>,
     /// Tokens of heartbeats, which must differ.
     tokens: BTreeMap<String, Place>,
+}
+
+/// What a tree said.
+pub(crate) struct Read {
+    pub(crate) configuration: Configuration,
+    pub(crate) node: NodeSettings,
+    /// Whether nothing of what is replicated was there.
+    pub(crate) is_node_only: bool,
 }
 
 /// A name of a service or receiver that something mentions.

@@ -4,6 +4,7 @@
 //! `"url" is not a web address: `.
 
 use crate::fields::Form;
+use model::limits::NODE_NAME_LENGTH_MAX;
 use std::net::{IpAddr, Ipv6Addr};
 
 /// Characters of a regular expression or JSON path; nobody reads longer ones.
@@ -20,6 +21,7 @@ const LABEL_LENGTH_MAX: usize = 63;
 pub(crate) fn judge(form: &Form, text: &str) -> Result<(), String> {
     match form {
         Form::Text | Form::Path => line(text),
+        Form::NodeName => node_name(text),
         Form::Url => url(text),
         Form::Host => host(text),
         Form::DomainName => domain(text),
@@ -44,6 +46,20 @@ pub(super) fn is_dear(form: &Form) -> Option<&'static str> {
         Form::JsonPath => Some("json-path"),
         Form::TimeZone => Some("time-zone"),
         _ => None,
+    }
+}
+
+/// The same rule by which the cluster takes a name.
+fn node_name(text: &str) -> Result<(), String> {
+    if text.is_empty() {
+        return Err("it is empty".to_owned());
+    }
+    if text.len() > NODE_NAME_LENGTH_MAX {
+        return Err(format!("it has more than {NODE_NAME_LENGTH_MAX} characters"));
+    }
+    match text.chars().find(|c| !c.is_ascii_alphanumeric() && !matches!(c, '-' | '_' | '.')) {
+        Some(wrong) => Err(format!("it holds {wrong:?}")),
+        None => Ok(()),
     }
 }
 

@@ -1,12 +1,13 @@
-//! The top of the file: the page, this node, the defaults, planned work.
+//! The top of the file: the page, the defaults, planned work.
 
-use super::Reader;
 use super::check::Defaults;
+use super::node::is_node_only;
 use super::path::Path;
 use super::section::Section;
+use super::{Read, Reader};
 use crate::fields::top::{SERVICE, TOP};
 use crate::mistake::{Code, Draft, quoted};
-use crate::node::{LogForm, LogLevel, NodeSettings};
+use crate::node::NodeSettings;
 use crate::yaml::{Node, Value};
 use model::configuration::{Configuration, LOCATION_DEFAULT, Page};
 use model::id::{LocationId, MaintenanceId};
@@ -19,12 +20,12 @@ const LOCATIONS_MAX: usize = 256;
 
 impl Reader {
     /// Reads the whole tree, and lets go of it while doing so.
-    pub(crate) fn top(&mut self, mut root: Node<'_>) -> (Configuration, NodeSettings) {
+    pub(crate) fn top(&mut self, mut root: Node<'_>) -> Read {
         // Services are nearly all of a large file; each one's tree ends once it is read.
         let services = take_services(&mut root);
         let mut configuration = Configuration::default();
         let Some(section) = self.section(&root, &TOP, Path::TOP) else {
-            return (configuration, NodeSettings::default());
+            return Read { configuration, node: NodeSettings::default(), is_node_only: false };
         };
         self.locations = self.read_locations(&section);
         configuration.locations = self.locations.clone();
@@ -42,7 +43,7 @@ impl Reader {
         configuration.receivers = self.receivers(&section);
         configuration.maintenance = self.maintenance(&section);
         self.references(&configuration, section.place);
-        (configuration, node)
+        Read { configuration, node, is_node_only: is_node_only(&section) }
     }
 
     fn read_locations(&mut self, section: &Section<'_, '_>) -> Vec<LocationId> {
@@ -79,33 +80,6 @@ impl Reader {
         page.description = section.at("description").and_then(|at| self.text(at));
         page.url = section.at("url").and_then(|at| self.text(at)).map(|url| url.trim_end_matches('/').to_owned());
         page
-    }
-
-    fn node(&mut self, section: &Section<'_, '_>) -> NodeSettings {
-        let mut node = NodeSettings { location: self.locations[0].clone(), ..NodeSettings::default() };
-        if let Some(location) = section.at("location").and_then(|at| self.location(at)) {
-            node.location = location;
-        }
-        let listen: Vec<_> =
-            section.items("listen", self).into_iter().filter_map(|at| self.host_port(at, None)).collect();
-        if !listen.is_empty() {
-            node.listen = listen;
-        }
-        if let Some(data) = section.at("data").and_then(|at| self.text(at)) {
-            node.data = data;
-        }
-        if let Some(allow) = section.at("allow_plugins").and_then(|at| self.boolean(at)) {
-            node.allow_plugins = allow;
-        }
-        if let Some(log) = section.at("log").and_then(|at| self.part(at)) {
-            if let Some(level) = log.at("level").and_then(|at| self.choice(at)) {
-                node.log_level = LogLevel::of(level);
-            }
-            if let Some(form) = log.at("form").and_then(|at| self.choice(at)) {
-                node.log_form = LogForm::of(form);
-            }
-        }
-        node
     }
 
     fn defaults(&mut self, section: &Section<'_, '_>) -> Defaults {

@@ -48,6 +48,37 @@ fn the_full_example_shows_every_key() {
 }
 
 #[test]
+fn only_a_file_without_anything_replicated_concerns_the_node_only() {
+    let own = "location: paris\nlisten: 0.0.0.0:8480\ndata: d\nlog: { level: warn }\nallow_plugins: false\n\
+               cluster: { listen: 192.0.2.1 }\n";
+    for (replicated, expected) in [
+        ("", true),
+        ("services:\npage:\n", true),
+        ("page: { name: A }", false),
+        ("locations: [paris]", false),
+        ("defaults: { every: 20s }", false),
+        ("services: []", false),
+        ("receivers: []", false),
+        ("mail: { host: localhost }", false),
+        ("maintenance: []", false),
+    ] {
+        // Without `locations` there is none but the default, which such a file must name.
+        let place = if expected || replicated.starts_with("locations") { "paris" } else { "local" };
+        let loaded = load_text(&format!("{}{replicated}\n", own.replace("paris", place)));
+        let loaded = loaded.unwrap_or_else(|mistakes| panic!("{replicated}:\n{mistakes}"));
+        assert_eq!(loaded.is_node_only, expected, "{replicated}");
+    }
+    let page = config::reference();
+    let top =
+        page.split("## The file").nth(1).and_then(|rest| rest.split("\n## ").next()).expect("the table of the file");
+    assert_eq!(
+        top.lines().filter(|line| line.starts_with("| `")).count(),
+        13,
+        "a new key is replicated or not: try it above"
+    );
+}
+
+#[test]
 fn several_files_are_merged() {
     let file = |name: &str, text: &str| SourceFile { name: name.into(), text: text.into() };
     let files = [
