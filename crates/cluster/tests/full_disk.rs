@@ -69,7 +69,7 @@ fn command() -> Body {
 
 /// An entry of a kilobyte with a number in it.
 fn large(number: u64) -> Body {
-    Body::AttemptBegins { key: format!("{number} {}", "x".repeat(1_000)), attempt: 1 }
+    Body::AttemptBegins { key: format!("{number} {}", "x".repeat(1_000)), attempt: 1, node: model::member::NodeId(1) }
 }
 
 /// Waits, but not for ever: a writer that waits for room does.

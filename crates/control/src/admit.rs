@@ -8,6 +8,7 @@ use crate::decision::Reason;
 use crate::delivery;
 use crate::incident::Line;
 use crate::judge::Seen;
+use crate::members::{self, Changes};
 use crate::standing::{self, ServiceState};
 use crate::state::{CheckState, CommandOutcome, Effect, State};
 use model::check::{Check, CheckKind};
@@ -38,7 +39,16 @@ pub(crate) fn admit(state: &mut State, command: &Command, effects: &mut BTreeSet
 fn carry_out(state: &mut State, command: &Command, effects: &mut BTreeSet<Effect>) -> Result<(), String> {
     match &command.action {
         Action::StoreConfiguration { digest, part, parts, bytes } => store(state, digest, *part, *parts, bytes),
-        Action::ActivateConfiguration { digest } => activate(state, command, digest, effects),
+        Action::ActivateConfiguration { digest, offered_by: None } => activate(state, command, digest, effects),
+        Action::ActivateConfiguration { digest, offered_by: Some(node) } => {
+            members::may_offer(state, *node)?;
+            // What is active stays so: the offer is remembered, and nothing else changes.
+            if *digest != state.digest {
+                activate(state, command, digest, effects)?;
+            }
+            members::offer(state, *node, digest);
+            Ok(())
+        }
         Action::Acknowledge { incident, note } => acknowledge(state, command, *incident, note.as_deref(), effects),
         Action::UpdateIncident { incident, phase, text } => update(state, command, *incident, *phase, text, effects),
         Action::ScheduleMaintenance(work) => schedule(state, command, work, effects),
@@ -63,6 +73,23 @@ fn carry_out(state: &mut State, command: &Command, effects: &mut BTreeSet<Effect
             delivery::tell_test(state, effects);
             Ok(())
         }
+        Action::Found(member) => members::found(state, command, member, effects),
+        Action::TrustAuthority(authority) => members::trust(state, command, authority, effects),
+        Action::DistrustAuthority { certificate } => members::distrust(state, command, certificate, effects),
+        Action::Invite(invitation) => members::invite(state, command, invitation, effects),
+        Action::Disinvite { node } => members::disinvite(state, command, *node, effects),
+        Action::Join { token, member } => members::join(state, command, token, member, effects),
+        Action::UpdateMember { node, name, address, location, key, facts } => {
+            let changes = Changes {
+                name: name.as_ref(),
+                address: address.as_ref(),
+                location: location.as_ref(),
+                key: key.as_ref(),
+                facts: facts.as_ref(),
+            };
+            members::update(state, command, *node, &changes, effects)
+        }
+        Action::RemoveMember { node } => members::remove(state, command, *node, effects),
     }
 }
 

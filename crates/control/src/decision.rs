@@ -114,6 +114,26 @@ pub enum Reason {
         /// What, in the infinitive.
         what: String,
     },
+    /// The leader began or ceased to hear a node.
+    Presence {
+        /// The node's name.
+        node: String,
+        /// Whether it is heard from here on.
+        is_present: bool,
+        /// How many nodes are heard from here on.
+        left: u16,
+        /// How many nodes there are.
+        of: u16,
+    },
+    /// A node's way out began or ceased to work.
+    WayOut {
+        /// The node's name.
+        node: String,
+        /// Whether it works from here on.
+        works: bool,
+        /// What was tried and what came of it.
+        text: String,
+    },
 }
 
 /// Why an incident is not opened or not closed yet.
@@ -173,6 +193,8 @@ impl Reason {
             Self::NotTold { .. } => "not_told",
             Self::GivenUp { .. } => "given_up",
             Self::Commanded { .. } => "commanded",
+            Self::Presence { .. } => "presence",
+            Self::WayOut { .. } => "way_out",
         }
     }
 }
@@ -210,6 +232,12 @@ impl fmt::Display for Reason {
             }
             Self::GivenUp { receiver, key, reason } => write!(f, "delivery {key} to {receiver} given up: {reason}"),
             Self::Commanded { actor, what } => write!(f, "{actor}: {what}"),
+            Self::Presence { node, is_present, left, of } => {
+                let is = if *is_present { "is heard" } else { "is not heard any more" };
+                write!(f, "node {node} {is}; {left} of {of} nodes are there")
+            }
+            Self::WayOut { node, works: true, text } => write!(f, "node {node} has a way out: {text}"),
+            Self::WayOut { node, works: false, text } => write!(f, "node {node} has no way out: {text}"),
         }
     }
 }

@@ -11,6 +11,7 @@ use crate::state::{CommandOutcome, Effect, State};
 use model::entry::Answer;
 use model::id::{ReceiverId, ServiceId};
 use model::limits::{DELIVERIES_FINISHED_MAX, DELIVERIES_OPEN_MAX};
+use model::member::NodeId;
 use model::message::{Message, Step};
 use model::receiver::Receiver;
 use model::service::Service;
@@ -31,6 +32,8 @@ const RETRY_AFTER_MAX: Duration = Duration::from_secs(3600);
 /// How long a delivery is retried, after the practice of mail servers to keep
 /// trying for days, cut to what is still news.
 const GIVE_UP_AFTER: Duration = Duration::from_secs(24 * 3600);
+/// How long an attempt takes at the most, connecting and talking, with room.
+const ATTEMPT_ENDS_WITHIN: Duration = Duration::from_secs(120);
 /// Failed attempts in a row from which a receiver counts as unreachable and
 /// the others are told so.
 const UNREACHABLE_AFTER: u32 = 4;
@@ -66,6 +69,8 @@ pub enum DeliveryState {
     InFlight {
         /// When.
         since: Timestamp,
+        /// The node that makes it.
+        node: NodeId,
     },
     /// The receiver's side has taken it.
     Delivered {
@@ -282,11 +287,13 @@ fn decide(
 ///
 /// Messages of one thread go to a receiver in order: the end is not told
 /// before the begin was delivered or given up. `in_flight_here` are the keys
-/// whose attempts this process makes; any other attempt in flight belongs to
-/// a process that died.
+/// whose attempts this process makes. Another attempt in flight belongs to a
+/// process that died, or to a node that led before: as long as that one is
+/// heard, its attempt has the time to end.
 pub fn due(
     state: &State,
     now: Timestamp,
+    here: NodeId,
     in_flight_here: &BTreeSet<String>,
 ) -> (Vec<Arc<Delivery>>, Option<Timestamp>) {
     let mut first_of_thread: BTreeMap<(&ReceiverId, &str), &Arc<Delivery>> = BTreeMap::new();
@@ -303,10 +310,17 @@ pub fn due(
         match &delivery.state {
             DeliveryState::Waiting { until, .. } if *until <= now => found.push(Arc::clone(delivery)),
             DeliveryState::Waiting { until, .. } => next = Some(next.map_or(*until, |known| known.min(*until))),
-            DeliveryState::InFlight { .. } if !in_flight_here.contains(&delivery.message.key) => {
-                found.push(Arc::clone(delivery))
+            DeliveryState::InFlight { .. } if in_flight_here.contains(&delivery.message.key) => {}
+            DeliveryState::InFlight { since, node } => {
+                let is_heard = *node != here && state.member(*node).is_some_and(|known| known.is_present);
+                let until = since.plus(ATTEMPT_ENDS_WITHIN);
+                if is_heard && until > now {
+                    next = Some(next.map_or(until, |known| known.min(until)));
+                } else {
+                    found.push(Arc::clone(delivery));
+                }
             }
-            DeliveryState::InFlight { .. } | DeliveryState::Delivered { .. } | DeliveryState::Dead { .. } => {}
+            DeliveryState::Delivered { .. } | DeliveryState::Dead { .. } => {}
         }
     }
     // Receivers that answer come first, so that those who do not take nobody's turn.
@@ -317,7 +331,7 @@ pub fn due(
 }
 
 /// An attempt is about to be made.
-pub(crate) fn begin(state: &mut State, key: &str, attempt: u32) -> CommandOutcome {
+pub(crate) fn begin(state: &mut State, key: &str, attempt: u32, node: NodeId) -> CommandOutcome {
     let now = state.now();
     let Some(delivery) = Arc::make_mut(&mut state.deliveries).get_mut(key) else {
         return CommandOutcome::Refused(format!("there is no delivery {key}"));
@@ -335,7 +349,7 @@ pub(crate) fn begin(state: &mut State, key: &str, attempt: u32) -> CommandOutcom
     let delivery = Arc::make_mut(delivery);
     delivery.is_possibly_double |= matches!(delivery.state, DeliveryState::InFlight { .. });
     delivery.attempt = attempt;
-    delivery.state = DeliveryState::InFlight { since: now };
+    delivery.state = DeliveryState::InFlight { since: now, node };
     CommandOutcome::Accepted
 }
 

@@ -9,6 +9,7 @@
 use model::check::Check;
 use model::id::{CheckSlot, LocationId};
 use model::limits::{BATCH_BYTES_MAX, BATCH_OBSERVATIONS_MAX};
+use model::member::NodeId;
 use model::observation::{Batch, Observation, Outcome};
 use model::time::Timestamp;
 use std::time::Duration;
@@ -238,6 +239,7 @@ fn fnv1a(bytes: &[u8]) -> u64 {
 #[derive(Debug)]
 pub struct Collector {
     location: LocationId,
+    node: NodeId,
     incarnation: u64,
     sequence: u64,
     waiting: Vec<Observation>,
@@ -247,8 +249,8 @@ pub struct Collector {
 
 impl Collector {
     /// An empty collector. `incarnation` must differ from that of every earlier start.
-    pub fn new(location: LocationId, incarnation: u64) -> Self {
-        Self { location, incarnation, sequence: 0, waiting: Vec::new(), oldest: None, is_urgent: false }
+    pub fn new(location: LocationId, node: NodeId, incarnation: u64) -> Self {
+        Self { location, node, incarnation, sequence: 0, waiting: Vec::new(), oldest: None, is_urgent: false }
     }
 
     /// Adds a result; an urgent one makes all be handed in at once.
@@ -306,6 +308,7 @@ impl Collector {
         self.sequence += 1;
         Some(Batch {
             location: self.location.clone(),
+            node: self.node,
             incarnation: self.incarnation,
             sequence: self.sequence,
             observations,
@@ -402,7 +405,7 @@ mod tests {
             latency_us: 1,
             detail: None,
         };
-        let mut collector = Collector::new(LocationId::new("local").expect("a legal id"), 7);
+        let mut collector = Collector::new(LocationId::new("local").expect("a legal id"), NodeId(1), 7);
         collector.add(seen(1), false, at(0));
         assert_eq!(collector.take(at(249)), None);
         assert_eq!(collector.take(at(250)).map(|batch| (batch.sequence, batch.observations.len())), Some((1, 1)));

@@ -15,8 +15,8 @@
 //! log field, the metric label and the sentence people read.
 //!
 //! Reading order: [`state`], [`judge`], [`flap`], [`standing`], [`ledger`],
-//! [`alert`], [`incident`], [`delivery`], [`admit`], [`heartbeat`],
-//! [`decision`], [`page`], [`edge`].
+//! [`alert`], [`incident`], [`delivery`], [`admit`], [`members`],
+//! [`heartbeat`], [`decision`], [`page`], [`edge`].
 
 pub mod admit;
 pub mod alert;
@@ -29,6 +29,7 @@ pub mod incident;
 mod index;
 pub mod judge;
 pub mod ledger;
+pub mod members;
 pub mod page;
 pub mod shards;
 pub mod standing;

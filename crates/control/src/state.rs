@@ -2,7 +2,9 @@
 //!
 //! **[`State::apply`] is the only function that changes a state, and it sees
 //! nothing but the state and the entry.** Everything that grows has its bound
-//! in [`model::limits`].
+//! in [`model::limits`]. What others may read of it stands in `read`.
+
+mod read;
 
 use crate::decision::{Decision, Reason};
 use crate::delivery::{Alarm, Delivery, ReceiverHealth};
@@ -10,16 +12,18 @@ use crate::flap::Flap;
 use crate::incident::Incident;
 use crate::index::Index;
 use crate::judge::Seen;
+use crate::members::{Membership, Sources};
 use crate::shards::Shards;
 use crate::standing::ServiceState;
-use crate::{admit, delivery, heartbeat, standing};
+use crate::{admit, delivery, heartbeat, members, standing};
 use model::check::{Check, CheckKind, HeartbeatCheck};
 use model::configuration::{Configuration, DecodeError};
 use model::entry::{Body, Condition, ConditionKind, Entry};
 use model::id::{CheckId, CheckSlot, IncidentId, LocationId, MaintenanceId, ReceiverId, ServiceId};
 use model::limits::{COMMAND_KEYS_MAX, DECISIONS_MAX};
+use model::member::NodeId;
 use model::observation::{Batch, Failure, Outcome, Phases};
-use model::service::{Maintenance, Service};
+use model::service::Maintenance;
 use model::time::Timestamp;
 use model::verdict::Verdict;
 use serde::{Deserialize, Serialize};
@@ -59,11 +63,12 @@ pub struct State {
     pub(crate) receivers: BTreeMap<ReceiverId, ReceiverHealth>,
     pub(crate) maintenance: BTreeMap<MaintenanceId, Maintenance>,
     pub(crate) maintenance_ended: BTreeSet<MaintenanceId>,
-    pub(crate) conditions: BTreeMap<ConditionKind, (Timestamp, String)>,
+    pub(crate) conditions: BTreeMap<(ConditionKind, NodeId), (Timestamp, String)>,
     pub(crate) own_alarms: u64,
     pub(crate) own_raised: BTreeMap<String, Alarm>,
     pub(crate) attention: BTreeSet<u32>,
-    sources: BTreeMap<LocationId, (u64, u64)>,
+    pub(crate) membership: Arc<Membership>,
+    pub(crate) sources: Sources,
     results: BTreeMap<(LocationId, String, Outcome), u64>,
     decisions: Arc<VecDeque<Arc<Decision>>>,
     pub(crate) command_keys: Arc<VecDeque<(String, CommandOutcome)>>,
@@ -172,11 +177,12 @@ pub enum CommandOutcome {
 pub enum Effect {
     /// Deliveries are due or became so.
     Deliver,
-    /// Another configuration is active.
+    /// Another configuration is active, or its checks are shared out anew among the nodes.
     Reconfigure,
     /// What the page shows has changed.
     Publish,
-    /// The other locations of a check should look at once.
+    /// The other locations of a check should look at once. It comes of a batch;
+    /// the location that made it has just looked.
     LookNow(CheckSlot),
 }
 
@@ -208,7 +214,8 @@ impl Default for State {
             own_alarms: 0,
             own_raised: BTreeMap::new(),
             attention: BTreeSet::new(),
-            sources: BTreeMap::new(),
+            membership: Arc::default(),
+            sources: Sources::default(),
             results: BTreeMap::new(),
             decisions: Arc::default(),
             command_keys: Arc::default(),
@@ -232,62 +239,65 @@ impl State {
         let outcome = match &entry.body {
             Body::Tick => {
                 standing::tick(self, &mut effects);
+                members::tick(self, &mut effects);
                 CommandOutcome::Accepted
             }
-            Body::Results(batch) => {
-                self.apply_batch(batch, &mut effects);
-                CommandOutcome::Accepted
-            }
+            Body::Results(batch) => self.apply_batch(batch, &mut effects),
             Body::Command(command) => admit::admit(self, command, &mut effects),
-            Body::AttemptBegins { key, attempt } => delivery::begin(self, key, *attempt),
+            Body::AttemptBegins { key, attempt, node } => delivery::begin(self, key, *attempt, *node),
             Body::AttemptEnded { key, attempt, answer } => delivery::end(self, key, *attempt, answer, &mut effects),
             Body::Condition(condition) => {
                 self.apply_condition(condition, &mut effects);
+                CommandOutcome::Accepted
+            }
+            Body::Presence { node, is_present } => {
+                members::presence(self, *node, *is_present, &mut effects);
+                CommandOutcome::Accepted
+            }
+            Body::Egress { node, works, text } => {
+                members::egress(self, *node, *works, text, &mut effects);
                 CommandOutcome::Accepted
             }
         };
         Applied { outcome, effects: effects.into_iter().collect() }
     }
 
-    fn apply_batch(&mut self, batch: &Batch, effects: &mut BTreeSet<Effect>) {
-        let (incarnation, sequence) = self.sources.get(&batch.location).copied().unwrap_or((0, 0));
-        if incarnation == batch.incarnation && batch.sequence <= sequence {
-            return;
+    fn apply_batch(&mut self, batch: &Batch, effects: &mut BTreeSet<Effect>) -> CommandOutcome {
+        let (members, node) = (&self.membership.members, batch.node);
+        if !members.is_empty() && !members.contains_key(&node) {
+            return CommandOutcome::Refused(format!("node {node} is not a member; only members hand results in"));
         }
-        self.sources.insert(batch.location.clone(), (batch.incarnation, batch.sequence));
-        standing::results(self, batch, effects);
+        if self.sources.take(node, batch.incarnation, batch.sequence) {
+            standing::results(self, batch, effects);
+        }
+        CommandOutcome::Accepted
     }
 
     fn apply_condition(&mut self, condition: &Condition, effects: &mut BTreeSet<Effect>) {
-        let held = self.conditions.contains_key(&condition.kind);
-        match (held, condition.holds) {
-            (false, true) => {
-                self.conditions.insert(condition.kind, (self.now, condition.text.clone()));
-                delivery::tell_own(
-                    self,
-                    condition.kind.name(),
-                    "Mainstay needs attention",
-                    &condition.text,
-                    true,
-                    effects,
-                );
+        let key = (condition.kind, condition.node);
+        // Alone there is no need to say which node.
+        let name = self.member(condition.node).filter(|_| self.membership.members.len() > 1);
+        let (subject, text) = match name.map(|known| &known.member.name) {
+            Some(name) => (format!("{}@{}", key.0.name(), key.1), format!("Node {name}: {}", condition.text)),
+            None => (key.0.name().to_owned(), condition.text.clone()),
+        };
+        match (self.conditions.get(&key).map(|(since, _)| *since), condition.holds) {
+            (None, true) => {
+                self.conditions.insert(key, (self.now, text.clone()));
+                delivery::tell_own(self, &subject, "Mainstay needs attention", &text, true, effects);
             }
-            (true, false) => {
-                self.conditions.remove(&condition.kind);
-                delivery::tell_own(
-                    self,
-                    condition.kind.name(),
-                    "Mainstay is well again",
-                    &condition.text,
-                    false,
-                    effects,
-                );
+            (Some(_), false) => {
+                self.conditions.remove(&key);
+                // It may have begun when the node was alone.
+                let raised = [subject, key.0.name().to_owned()].into_iter().find(|subject| self.is_raised(subject));
+                if let Some(subject) = raised {
+                    delivery::tell_own(self, &subject, "Mainstay is well again", &text, false, effects);
+                }
             }
-            (true, true) => {
-                let since = self.conditions[&condition.kind].0;
-                self.conditions.insert(condition.kind, (since, condition.text.clone()));
+            (Some(since), true) => {
+                self.conditions.insert(key, (since, text));
             }
-            (false, false) => {}
+            (None, false) => {}
         }
         effects.insert(Effect::Publish);
     }
@@ -348,142 +358,5 @@ impl State {
         }
         state.rebuild_index();
         Ok(state)
-    }
-}
-
-/// Reading.
-impl State {
-    /// Index of the last entry applied; 0 before the first.
-    pub const fn applied_index(&self) -> u64 {
-        self.applied
-    }
-
-    /// The stamp of the last entry applied.
-    pub const fn now(&self) -> Timestamp {
-        self.now
-    }
-
-    /// The active configuration.
-    pub const fn configuration(&self) -> &Arc<Configuration> {
-        &self.configuration
-    }
-
-    /// The digest under which the active configuration was stored; empty before the first.
-    pub fn digest(&self) -> &str {
-        &self.digest
-    }
-
-    /// Whether something waits for time to pass, so that a tick should come soon.
-    pub fn wants_ticks(&self) -> bool {
-        !self.attention.is_empty()
-    }
-
-    /// The entry that made the active configuration active; 0 before the first.
-    pub const fn revision(&self) -> u64 {
-        self.revision
-    }
-
-    /// The slot of a check that is or was configured.
-    pub fn slot(&self, id: &CheckId) -> Option<CheckSlot> {
-        self.slots.get(id).copied()
-    }
-
-    /// The service and the check of a slot, if it is configured now.
-    pub fn target(&self, slot: CheckSlot) -> Option<(&Service, &Check)> {
-        let (service, check) = self.index.targets.get(slot.0 as usize).copied().flatten()?;
-        let service = self.configuration.services.get(service as usize)?;
-        Some((service, service.checks.get(check as usize)?))
-    }
-
-    /// The slots of all configured checks, in the configuration's order.
-    pub fn slots(&self) -> impl Iterator<Item = CheckSlot> {
-        self.index.slots.iter().flat_map(|slots| slots.iter().copied())
-    }
-
-    /// The slots of a service's checks.
-    pub fn slots_of(&self, service: &ServiceId) -> &[CheckSlot] {
-        self.index.services.get(service).map_or(&[], |at| &self.index.slots[*at as usize])
-    }
-
-    /// What is known of a check.
-    pub fn check(&self, slot: CheckSlot) -> Option<&CheckState> {
-        self.checks.get(slot.0 as usize)
-    }
-
-    /// What is known of a service.
-    pub fn service(&self, id: &ServiceId) -> Option<&ServiceState> {
-        self.services.get(*self.index.services.get(id)? as usize)
-    }
-
-    /// All services with what is known of them, in the configuration's order.
-    pub fn services(&self) -> impl Iterator<Item = (&Service, &ServiceState)> {
-        self.configuration.services.iter().zip(self.services.iter())
-    }
-
-    /// Incidents, oldest first: all that are open and the most recent closed ones.
-    pub fn incidents(&self) -> impl DoubleEndedIterator<Item = &Arc<Incident>> {
-        self.incidents.values()
-    }
-
-    /// One incident.
-    pub fn incident(&self, id: IncidentId) -> Option<&Arc<Incident>> {
-        self.incidents.get(&id)
-    }
-
-    /// Deliveries that wait, run or are recently finished, by key.
-    pub fn deliveries(&self) -> impl Iterator<Item = &Arc<Delivery>> {
-        self.deliveries.values()
-    }
-
-    /// One delivery.
-    pub fn delivery(&self, key: &str) -> Option<&Arc<Delivery>> {
-        self.deliveries.get(key)
-    }
-
-    /// How many deliveries ended how, by means and outcome.
-    pub const fn delivery_counts(&self) -> &BTreeMap<(String, String), u64> {
-        &self.delivery_counts
-    }
-
-    /// How well receivers can be reached.
-    pub const fn receivers(&self) -> &BTreeMap<ReceiverId, ReceiverHealth> {
-        &self.receivers
-    }
-
-    /// Planned work, declared and by command, that was not ended early.
-    pub fn maintenance(&self) -> impl Iterator<Item = &Maintenance> {
-        let declared = self.configuration.maintenance.iter().filter(|m| !self.maintenance.contains_key(&m.id));
-        declared.chain(self.maintenance.values()).filter(|m| !self.maintenance_ended.contains(&m.id))
-    }
-
-    /// Conditions of Mainstay itself that hold, with their begin and their facts.
-    pub const fn conditions(&self) -> &BTreeMap<ConditionKind, (Timestamp, String)> {
-        &self.conditions
-    }
-
-    /// Decisions, oldest first, as many as are kept.
-    pub fn decisions(&self) -> impl DoubleEndedIterator<Item = &Arc<Decision>> {
-        self.decisions.iter()
-    }
-
-    /// How many rounds ended how, by location, kind of check and outcome.
-    pub const fn result_counts(&self) -> &BTreeMap<(LocationId, String, Outcome), u64> {
-        &self.results
-    }
-
-    /// Whether an alarm about Mainstay itself is raised.
-    pub(crate) fn is_raised(&self, subject: &str) -> bool {
-        self.own_raised.contains_key(subject)
-    }
-
-    /// The receivers of whom it is raised that they cannot be reached.
-    pub(crate) fn receivers_raised(&self) -> impl Iterator<Item = ReceiverId> {
-        let prefix = delivery::UNREACHABLE_PREFIX;
-        self.own_raised.keys().filter_map(move |subject| ReceiverId::new(subject.strip_prefix(prefix)?).ok())
-    }
-
-    /// The position of a location in the configuration.
-    pub(crate) fn location_number(&self, id: &LocationId) -> Option<u16> {
-        self.configuration.locations.iter().position(|known| known == id).and_then(|at| u16::try_from(at).ok())
     }
 }

@@ -7,6 +7,7 @@ use model::configuration::{Configuration, LOCATION_DEFAULT};
 use model::entry::{Action, Answer, Body, Command, Entry, Origin};
 use model::id::{CheckId, LocationId, ReceiverId, ServiceId};
 use model::limits::DELIVERIES_OPEN_MAX;
+use model::member::NodeId;
 use model::message::Step;
 use model::observation::{Batch, Observation, Outcome};
 use model::receiver::{Means, Receiver};
@@ -63,7 +64,7 @@ impl World {
         let mut world = Self { state: State::default(), now, index: 0, sequence: 0 };
         let (digest, bytes) = ("test".to_owned(), configuration.encode());
         world.command(Action::StoreConfiguration { digest: digest.clone(), part: 0, parts: 1, bytes });
-        world.command(Action::ActivateConfiguration { digest });
+        world.command(Action::ActivateConfiguration { digest, offered_by: None });
         world
     }
 
@@ -72,11 +73,17 @@ impl World {
         self.sequence += 1;
         let see = |slot| Observation { slot, scheduled: self.now, outcome, latency_us: 1, detail: None };
         let observations = self.state.slots().map(see).collect();
-        self.apply(Body::Results(Batch { location: local(), incarnation: 1, sequence: self.sequence, observations }));
+        self.apply(Body::Results(Batch {
+            location: local(),
+            node: NodeId(1),
+            incarnation: 1,
+            sequence: self.sequence,
+            observations,
+        }));
     }
 
     fn due(&self) -> Vec<std::sync::Arc<delivery::Delivery>> {
-        delivery::due(&self.state, self.now, &BTreeSet::new()).0
+        delivery::due(&self.state, self.now, NodeId(1), &BTreeSet::new()).0
     }
 
     /// Makes an attempt at everything that is due; returns what was.
@@ -84,7 +91,7 @@ impl World {
         let due = self.due();
         for delivery in &due {
             let (key, attempt) = (delivery.message.key.clone(), delivery.attempt + 1);
-            self.apply(Body::AttemptBegins { key: key.clone(), attempt });
+            self.apply(Body::AttemptBegins { key: key.clone(), attempt, node: NodeId(1) });
             self.apply(Body::AttemptEnded { key, attempt, answer: answer(&delivery.receiver) });
         }
         due

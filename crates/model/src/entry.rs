@@ -7,7 +7,8 @@
 //! bytes of one of each.
 
 use crate::configuration::{DecodeError, decode_versioned, encode_versioned};
-use crate::id::{IncidentId, MaintenanceId};
+use crate::id::{IncidentId, LocationId, MaintenanceId};
+use crate::member::{Authority, Digest, Invitation, Member, NodeFacts, NodeId};
 use crate::observation::Batch;
 use crate::service::Maintenance;
 use crate::time::Timestamp;
@@ -54,6 +55,8 @@ pub enum Body {
         key: String,
         /// Which attempt, from 1.
         attempt: u32,
+        /// The node that makes it.
+        node: NodeId,
     },
     /// An attempt has ended.
     AttemptEnded {
@@ -66,6 +69,22 @@ pub enum Body {
     },
     /// A condition of this Mainstay itself began or ended.
     Condition(Condition),
+    /// The leader began or ceased to hear a node.
+    Presence {
+        /// Which node.
+        node: NodeId,
+        /// Whether it is heard from here on.
+        is_present: bool,
+    },
+    /// A node's way out into the world began or ceased to work.
+    Egress {
+        /// Which node.
+        node: NodeId,
+        /// Whether it works from here on.
+        works: bool,
+        /// What was tried and what came of it, a sentence for the operator.
+        text: String,
+    },
 }
 
 /// Somebody's wish, answered only when it is on disk and applied.
@@ -96,6 +115,8 @@ pub enum Origin {
     Api,
     /// A link in a message.
     Link,
+    /// A node, about itself or on its way in.
+    Node,
 }
 
 /// What a command wants.
@@ -116,6 +137,8 @@ pub enum Action {
     ActivateConfiguration {
         /// Its digest.
         digest: String,
+        /// The node whose file it is; `None` if it is nobody's file.
+        offered_by: Option<NodeId>,
     },
     /// Somebody takes care of an incident; reminders stop.
     Acknowledge {
@@ -142,6 +165,49 @@ pub enum Action {
     },
     /// Sends a test message to every receiver.
     TestReceivers,
+    /// Makes the first node of a cluster its first member. Refused when there is a member.
+    Found(Member),
+    /// Trusts a further authority, which signs from here on.
+    TrustAuthority(Authority),
+    /// Trusts an authority no longer. Refused for the only one and for the one that signs.
+    DistrustAuthority {
+        /// Its certificate.
+        certificate: Vec<u8>,
+    },
+    /// Leaves a way for one more node to join.
+    Invite(Invitation),
+    /// Takes an invitation back.
+    Disinvite {
+        /// The node it was for.
+        node: NodeId,
+    },
+    /// A node that was invited joins. Repeated by the same key it is accepted again.
+    Join {
+        /// Digest of the token it showed.
+        token: Digest,
+        /// The node; its ordinal is given by the machine, its id must be the invited one.
+        member: Member,
+    },
+    /// A member says what has changed about it; `None` stays as it is.
+    UpdateMember {
+        /// Which member.
+        node: NodeId,
+        /// Its new name.
+        name: Option<String>,
+        /// Its new address.
+        address: Option<String>,
+        /// Its new place.
+        location: Option<LocationId>,
+        /// Its new key.
+        key: Option<Digest>,
+        /// What it says about itself by now.
+        facts: Option<NodeFacts>,
+    },
+    /// Takes a member out for ever.
+    RemoveMember {
+        /// Which member.
+        node: NodeId,
+    },
 }
 
 /// The public phase of an incident.
@@ -196,6 +262,8 @@ pub enum Answer {
 pub struct Condition {
     /// Which.
     pub kind: ConditionKind,
+    /// The node that it is about.
+    pub node: NodeId,
     /// Whether it holds from here on.
     pub holds: bool,
     /// The facts, a sentence for the operator.

@@ -5,7 +5,8 @@
 //! [`entry`]; what can grow has its bound in [`limits`].
 //!
 //! Reading order: [`id`], [`time`], [`check`], [`observation`], [`verdict`],
-//! [`service`], [`receiver`], [`message`], [`configuration`], [`entry`], [`limits`].
+//! [`service`], [`receiver`], [`message`], [`configuration`], [`member`], [`entry`],
+//! [`limits`].
 
 pub mod check;
 pub mod configuration;
@@ -13,6 +14,7 @@ pub mod cron;
 pub mod entry;
 pub mod id;
 pub mod limits;
+pub mod member;
 pub mod message;
 pub mod observation;
 pub mod receiver;

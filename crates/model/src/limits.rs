@@ -57,3 +57,20 @@ pub const COMMAND_KEYS_MAX: usize = 2_000;
 pub const MAINTENANCE_MAX: usize = 1_000;
 /// Days of which a service's split of time is kept: the page's bars.
 pub const DAYS_KEPT: usize = 90;
+
+/// Members of a cluster: more voters than five make it slower, not safer; the
+/// rest is room for replacing several at a time.
+pub const MEMBERS_MAX: usize = 9;
+/// Invitations that are open at a time.
+pub const INVITATIONS_MAX: usize = 16;
+/// Authorities that are trusted at a time: the one that signs, the one before,
+/// and the one to come.
+pub const AUTHORITIES_MAX: usize = 3;
+/// Removed nodes remembered for ever, so that none comes back: one a week for 80 years.
+pub const REMOVED_NODES_MAX: usize = 4_096;
+/// Bytes of a node's name.
+pub const NODE_NAME_LENGTH_MAX: usize = 64;
+/// Bytes of any other text in what a node says about itself.
+pub const NODE_FACT_BYTES_MAX: usize = 255;
+/// Bytes of an authority's certificate or sealed key.
+pub const AUTHORITY_BYTES_MAX: usize = 4_096;

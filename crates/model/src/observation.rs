@@ -6,6 +6,7 @@
 //! of them. **An error of our own ([`Outcome::Own`]) says nothing about the target.**
 
 use crate::id::{CheckSlot, LocationId};
+use crate::member::NodeId;
 use crate::time::Timestamp;
 use serde::{Deserialize, Serialize};
 use std::net::IpAddr;
@@ -260,6 +261,8 @@ pub struct CertificateFacts {
 pub struct Batch {
     /// Where they were made.
     pub location: LocationId,
+    /// By which of the location's nodes.
+    pub node: NodeId,
     /// A number drawn when the prober started: with `sequence` it names the batch.
     pub incarnation: u64,
     /// Counted from 1 without gaps within an incarnation.

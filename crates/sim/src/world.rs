@@ -11,6 +11,7 @@ use model::configuration::Configuration;
 use model::entry::{Action, Answer, Body, Command, Entry, Origin};
 use model::id::{CheckSlot, MaintenanceId, ReceiverId, ServiceId};
 use model::message::Step;
+use model::member::NodeId;
 use model::observation::{Cause, Detail, Failure, Observation, Outcome};
 use model::service::{Impact, Maintenance};
 use model::time::Timestamp;
@@ -104,7 +105,7 @@ impl World {
             planned: BTreeMap::new(),
             receivers_well: false,
             schedule: Schedule::new(begin),
-            collector: Collector::new(local(), 1),
+            collector: Collector::new(local(), NodeId(1), 1),
             in_flight: BTreeSet::new(),
             failed_rounds: BTreeMap::new(),
             taken: Vec::new(),
@@ -226,10 +227,10 @@ impl World {
     }
 
     fn deliver(&mut self) {
-        let (due, _) = delivery::due(&self.state, self.now(), &self.in_flight);
+        let (due, _) = delivery::due(&self.state, self.now(), NodeId(1), &self.in_flight);
         for delivery in due {
             let (key, attempt) = (delivery.message.key.clone(), delivery.attempt + 1);
-            self.apply(Body::AttemptBegins { key: key.clone(), attempt });
+            self.apply(Body::AttemptBegins { key: key.clone(), attempt, node: NodeId(1) });
             self.in_flight.insert(key.clone());
             let works = self.receivers_well || self.random.happens(600);
             if works {
@@ -266,7 +267,7 @@ impl World {
         self.schedule = Schedule::new(self.now());
         self.planned.clear();
         let incarnation = self.story.deaths + 1;
-        self.collector = Collector::new(local(), incarnation);
+        self.collector = Collector::new(local(), NodeId(1), incarnation);
         self.plan_rounds();
     }
 
@@ -303,7 +304,7 @@ impl World {
         let digest = format!("simulated-{}", self.index);
         let bytes = self.configuration.encode();
         self.command(Action::StoreConfiguration { digest: digest.clone(), part: 0, parts: 1, bytes });
-        self.command(Action::ActivateConfiguration { digest });
+        self.command(Action::ActivateConfiguration { digest, offered_by: None });
         self.plan_rounds();
     }
 

@@ -58,7 +58,7 @@ impl Observer for Log {
 
 /// A small entry with a number in it.
 pub(crate) fn note(number: u64) -> Body {
-    Body::AttemptBegins { key: number.to_string(), attempt: 1 }
+    Body::AttemptBegins { key: number.to_string(), attempt: 1, node: model::member::NodeId(1) }
 }
 
 /// The number in an entry made by [`note`]; 0 in others.

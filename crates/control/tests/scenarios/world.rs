@@ -7,6 +7,7 @@ use model::check::{Check, CheckKind, Family, HeartbeatCheck, HeartbeatSchedule, 
 use model::configuration::Configuration;
 use model::entry::{Action, Answer, Body, Command, Entry, Origin};
 use model::id::{CheckId, IncidentId, LocationId, MaintenanceId, ReceiverId, ServiceId};
+use model::member::NodeId;
 use model::observation::{Batch, Cause, Detail, Failure, Observation, Outcome};
 use model::receiver::{Means, Receiver};
 use model::service::{Impact, Maintenance, Need, NeedClass, Service};
@@ -23,7 +24,7 @@ pub(crate) struct World {
     index: u64,
     configuration: Configuration,
     is_active: bool,
-    sequences: BTreeMap<LocationId, u64>,
+    sequence: u64,
     answers: BTreeMap<ReceiverId, Answer>,
     transcript: String,
     decided: u64,
@@ -38,7 +39,7 @@ impl World {
             index: 0,
             configuration: Configuration::default(),
             is_active: false,
-            sequences: BTreeMap::new(),
+            sequence: 0,
             answers: BTreeMap::new(),
             transcript: String::new(),
             decided: 0,
@@ -195,7 +196,7 @@ impl World {
         let digest = format!("reload-{}", self.index);
         let bytes = self.configuration.encode();
         self.command("file", Action::StoreConfiguration { digest: digest.clone(), part: 0, parts: 1, bytes })?;
-        self.command("file", Action::ActivateConfiguration { digest })
+        self.command("file", Action::ActivateConfiguration { digest, offered_by: None })
     }
 
     fn act(&mut self, words: &[&str]) -> Played {
@@ -245,9 +246,14 @@ impl World {
             cause.map(|cause| Box::new(Detail { failure: Some(Failure { cause, sentence }), ..Detail::default() }));
         let observation = Observation { slot, scheduled, outcome, latency_us: 1000, detail };
         let place = location(place);
-        let sequence = self.sequences.entry(place.clone()).or_default();
-        *sequence += 1;
-        let batch = Batch { location: place, incarnation: 1, sequence: *sequence, observations: vec![observation] };
+        self.sequence += 1;
+        let batch = Batch {
+            location: place,
+            node: NodeId(1),
+            incarnation: 1,
+            sequence: self.sequence,
+            observations: vec![observation],
+        };
         self.apply(Body::Results(batch));
         Ok(())
     }
@@ -268,7 +274,7 @@ impl World {
             let bytes = self.configuration.encode();
             for action in [
                 Action::StoreConfiguration { digest: "scenario".to_owned(), part: 0, parts: 1, bytes },
-                Action::ActivateConfiguration { digest: "scenario".to_owned() },
+                Action::ActivateConfiguration { digest: "scenario".to_owned(), offered_by: None },
             ] {
                 self.index += 1;
                 let command = Command {
@@ -289,10 +295,10 @@ impl World {
     }
 
     fn deliver(&mut self) {
-        let (due, _) = delivery::due(&self.state, self.state.now(), &BTreeSet::new());
+        let (due, _) = delivery::due(&self.state, self.state.now(), NodeId(1), &BTreeSet::new());
         for delivery in due {
             let (key, attempt) = (delivery.message.key.clone(), delivery.attempt + 1);
-            self.apply(Body::AttemptBegins { key: key.clone(), attempt });
+            self.apply(Body::AttemptBegins { key: key.clone(), attempt, node: NodeId(1) });
             let delivered = Answer::Delivered { said: "ok".to_owned() };
             let answer = self.answers.get(&delivery.receiver).cloned().unwrap_or(delivered);
             self.apply(Body::AttemptEnded { key, attempt, answer });

@@ -35,7 +35,9 @@ pub(crate) fn decision(decision: &Decision) -> api::Decision {
         | Reason::Told { .. }
         | Reason::NotTold { .. }
         | Reason::GivenUp { .. }
-        | Reason::Commanded { .. } => (None, None),
+        | Reason::Commanded { .. }
+        | Reason::Presence { .. }
+        | Reason::WayOut { .. } => (None, None),
     };
     api::Decision {
         index: decision.index,
@@ -80,7 +82,7 @@ fn delivery_state(delivery: &Delivery) -> (&'static str, model::time::Timestamp,
     let name = delivery.state.name();
     match &delivery.state {
         DeliveryState::Waiting { until, because } => (name, *until, because.as_deref()),
-        DeliveryState::InFlight { since } => (name, *since, None),
+        DeliveryState::InFlight { since, .. } => (name, *since, None),
         DeliveryState::Delivered { at, said } => (name, *at, Some(said)),
         DeliveryState::Dead { at, reason } => (name, *at, Some(reason)),
     }
