@@ -30,7 +30,8 @@ mod yaml;
 pub use initial::{Found, FoundKind, write_initial};
 pub use mistake::{Code, Colour, Mistake, Mistakes, Severity};
 pub use node::{
-    CLUSTER_PORT_DEFAULT, ClusterSettings, DATA_DEFAULT, LISTEN_PORT_DEFAULT, LogForm, LogLevel, NodeSettings, Profile,
+    BackupSettings, CLUSTER_PORT_DEFAULT, ClusterSettings, DATA_DEFAULT, LISTEN_PORT_DEFAULT, LogForm, LogLevel,
+    NodeSettings, Profile,
 };
 pub use reference::reference;
 pub use schema::schema;

@@ -4,6 +4,8 @@
 use model::check::HostPort;
 use model::configuration::LOCATION_DEFAULT;
 use model::id::LocationId;
+use model::secret::Secret;
+use std::time::Duration;
 
 /// Port of page and API when nothing else is said.
 pub const LISTEN_PORT_DEFAULT: u16 = 8480;
@@ -27,6 +29,8 @@ pub struct NodeSettings {
     pub log_form: LogForm,
     /// How this node and the others meet.
     pub cluster: ClusterSettings,
+    /// The backups it makes by itself.
+    pub backup: Option<BackupSettings>,
     /// Whether programs named by `plugin` checks and `exec` receivers are run here.
     pub allow_plugins: bool,
 }
@@ -40,6 +44,7 @@ impl Default for NodeSettings {
             log_level: LogLevel::Info,
             log_form: LogForm::Text,
             cluster: ClusterSettings::default(),
+            backup: None,
             allow_plugins: true,
         }
     }
@@ -58,6 +63,31 @@ pub struct ClusterSettings {
     pub profile: Profile,
     /// Whom to connect to, to know whether the own way out works; empty if nobody shall look.
     pub egress: Vec<HostPort>,
+}
+
+/// The backups that a node makes by itself.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BackupSettings {
+    /// Where they go as written: a directory, whose relative path starts
+    /// beside the configuration file, or `s3://bucket/prefix`.
+    pub to: String,
+    /// Time from one to the next.
+    pub every: Duration,
+    /// Time since midnight in UTC from which `every` is counted; below a day.
+    pub at: Duration,
+    /// How many are kept, from 1.
+    pub keep: u32,
+    /// What they are encrypted with; never together with `recipients`.
+    pub passphrase: Option<Secret>,
+    /// Public keys of age for which they are encrypted.
+    pub recipients: Vec<String>,
+}
+
+impl BackupSettings {
+    /// Time from one to the next when nothing else is said.
+    pub const EVERY_DEFAULT: Duration = Duration::from_secs(24 * 3600);
+    /// How many are kept when nothing else is said: two weeks of days.
+    pub const KEEP_DEFAULT: u32 = 14;
 }
 
 /// How far the nodes of a cluster are from each other.

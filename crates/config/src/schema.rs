@@ -102,6 +102,8 @@ fn form(form_: &Form) -> Value {
         Form::Choice(words) => or_variable(json!({ "enum": words })),
         Form::Id | Form::Name(_) => pattern("^[a-z0-9][a-z0-9._-]{0,63}$"),
         Form::NodeName => pattern("^[A-Za-z0-9._-]{1,64}$"),
+        Form::TimeOfDay => pattern("^([01][0-9]|2[0-3]):[0-5][0-9]$"),
+        Form::AgeRecipient => pattern("^age1[02-9ac-hj-np-z]{58}$"),
         Form::Url => pattern("^[hH][tT][tT][pP][sS]?://[^/?#\\s]"),
         Form::Fingerprint => pattern("^SHA256:[A-Za-z0-9+/]{43}$"),
         Form::Token => pattern("^[A-Za-z0-9._~-]{16,128}$"),
@@ -113,7 +115,13 @@ fn form(form_: &Form) -> Value {
             { "type": "string", "pattern": "^ *[1-5][0-9][0-9] *(- *[1-5][0-9][0-9] *)?$|\\$\\{" },
         ] }),
         // A number or `true` in place of a text is read as the text that is written there.
-        Form::Text | Form::LongText | Form::Path | Form::Host | Form::HostPort(_) | Form::DomainName => scalar(),
+        Form::Text
+        | Form::LongText
+        | Form::Path
+        | Form::BackupTarget
+        | Form::Host
+        | Form::HostPort(_)
+        | Form::DomainName => scalar(),
         Form::Secret | Form::HeaderName | Form::Regex | Form::Time | Form::TimeZone | Form::Cron => scalar(),
         Form::Json => json!({}),
         Form::Command => json!({ "anyOf": [scalar(), { "type": "array", "items": scalar(), "minItems": 1 }] }),

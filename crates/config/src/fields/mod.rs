@@ -4,8 +4,9 @@
 //! JSON schema and the reference page. **A key that is not in a table cannot be
 //! read, and a default is written nowhere else than beside its key.**
 //!
-//! Reading order: [`top`], [`cluster`], [`check`], [`kinds`], [`expect`], [`receiver`].
+//! Reading order: [`top`], [`cluster`], [`backup`], [`check`], [`kinds`], [`expect`], [`receiver`].
 
+pub(crate) mod backup;
 pub(crate) mod check;
 pub(crate) mod cluster;
 pub(crate) mod expect;
@@ -108,6 +109,12 @@ pub(crate) enum Form {
     Id,
     /// What a node of the cluster is called.
     NodeName,
+    /// A directory, or a place in a bucket.
+    BackupTarget,
+    /// Hour and minute.
+    TimeOfDay,
+    /// A public key of age.
+    AgeRecipient,
     /// The id of something that is declared elsewhere: what it is.
     Name(&'static str),
     /// `http://` or `https://` with a host and without a password.
@@ -173,6 +180,9 @@ impl fmt::Display for Form {
                 write!(f, "1 to {NODE_NAME_LENGTH_MAX} characters of a-z, A-Z, 0-9, \"-\", \"_\" and \".\"")
             }
             Self::Name(what) => write!(f, "the id of {what}"),
+            Self::BackupTarget => f.write_str("a directory, or s3://bucket/prefix"),
+            Self::TimeOfDay => f.write_str("hour and minute from 00:00 to 23:59, such as \"02:30\""),
+            Self::AgeRecipient => f.write_str("a public key as `age-keygen` prints it: age1 and 58 small letters and digits"),
             Self::Url => f.write_str("an address that begins with http:// or https://"),
             Self::HostPort(None) => f.write_str("host:port, such as db.example:5432 or [2001:db8::1]:5432"),
             Self::HostPort(Some(port)) => write!(f, "host or host:port (port {port} when left out)"),
@@ -216,6 +226,9 @@ impl Form {
             Self::Choice(_) => "one of the words allowed",
             Self::Id => "an id",
             Self::NodeName => "a node's name",
+            Self::BackupTarget => "a place for backups",
+            Self::TimeOfDay => "a time of day",
+            Self::AgeRecipient => "a public key of age",
             Self::Name(_) => "the id of something declared",
             Self::Url => "a web address",
             Self::HostPort(_) => "a host with a port",

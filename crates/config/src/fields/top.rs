@@ -1,6 +1,6 @@
 //! The keys at the top of a file, and those of services and planned work.
 
-use super::{Field, Form, Part, check, cluster, default, optional, receiver, required};
+use super::{Field, Form, Part, backup, check, cluster, default, optional, receiver, required};
 
 const LISTEN: Form = Form::HostPort(Some(8480));
 const NEED: Form = Form::Either(&Form::Name("a service"), &Form::Part(&NEED_PART));
@@ -37,6 +37,7 @@ pub(crate) static TOP: Part = Part {
             "Whether this node runs the programs that `plugin` checks and `exec` receivers name.",
         ),
         optional("cluster", Form::Part(&cluster::CLUSTER), "How this node and the other nodes meet."),
+        optional("backup", Form::Part(&backup::BACKUP), "The backups that this node makes by itself."),
         optional("defaults", Form::Part(&check::DEFAULTS), "What holds for every check that does not say otherwise."),
         optional("services", Form::List(&Form::Part(&SERVICE)), "What is watched, in the order of the page."),
         optional("receivers", Form::List(&Form::Part(&receiver::RECEIVER)), "Who is told."),

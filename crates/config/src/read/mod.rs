@@ -5,9 +5,10 @@
 //! mistakes are found at once; what was put there is never seen, because a
 //! configuration with mistakes is refused.
 //!
-//! Reading order: [`path`], [`section`], [`value`], [`text`], [`top`], [`node`],
+//! Reading order: [`path`], [`section`], [`value`], [`text`], [`top`], [`node`], [`backup`],
 //! [`service`], [`check`], [`http`], [`network`], [`program`], [`expect`], [`receiver`], [`references`].
 
+pub(crate) mod backup;
 pub(crate) mod check;
 pub(crate) mod expect;
 pub(crate) mod http;

@@ -46,6 +46,7 @@ impl Reader {
         if let Some(cluster) = section.at("cluster").and_then(|at| self.part(at)) {
             node.cluster = self.cluster(&cluster);
         }
+        node.backup = section.at("backup").and_then(|at| self.part(at)).and_then(|backup| self.backup(&backup));
         node
     }
 

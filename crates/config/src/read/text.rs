@@ -6,6 +6,7 @@
 use crate::fields::Form;
 use model::limits::NODE_NAME_LENGTH_MAX;
 use std::net::{IpAddr, Ipv6Addr};
+use std::time::Duration;
 
 /// Characters of a regular expression or JSON path; nobody reads longer ones.
 const EXPRESSION_LENGTH_MAX: usize = 4096;
@@ -17,11 +18,17 @@ const DOMAIN_LENGTH_MAX: usize = 253;
 /// Bytes of a label of a domain name, from the same place.
 const LABEL_LENGTH_MAX: usize = 63;
 
+/// Letters of a key of 32 bytes and its checksum in Bech32.
+const AGE_KEY_LENGTH: usize = 58;
+
 /// Judges a text by its form. `Err` says what is wrong.
 pub(crate) fn judge(form: &Form, text: &str) -> Result<(), String> {
     match form {
         Form::Text | Form::Path => line(text),
         Form::NodeName => node_name(text),
+        Form::BackupTarget => backup_target(text),
+        Form::TimeOfDay => time_of_day(text).map(|_| ()),
+        Form::AgeRecipient => age_recipient(text),
         Form::Url => url(text),
         Form::Host => host(text),
         Form::DomainName => domain(text),
@@ -61,6 +68,46 @@ fn node_name(text: &str) -> Result<(), String> {
         Some(wrong) => Err(format!("it holds {wrong:?}")),
         None => Ok(()),
     }
+}
+
+/// A path, or a bucket with or without a prefix.
+fn backup_target(text: &str) -> Result<(), String> {
+    line(text)?;
+    let Some((scheme, rest)) = text.split_once("://") else { return Ok(()) };
+    if scheme != "s3" {
+        return Err(format!("backups do not go to {scheme}://"));
+    }
+    let bucket = rest.split('/').next().unwrap_or_default();
+    // By the rules of S3 for the names of buckets.
+    let is_legal = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || matches!(c, '-' | '.' | '_');
+    if bucket.is_empty() || !bucket.chars().all(is_legal) {
+        return Err("it names no bucket".to_owned());
+    }
+    Ok(())
+}
+
+/// The time since midnight.
+pub(super) fn time_of_day(text: &str) -> Result<Duration, String> {
+    let number = |text: &str| (text.len() == 2).then(|| text.parse::<u64>().ok()).flatten();
+    let (hour, minute) = text.split_once(':').ok_or("there is no colon")?;
+    match (number(hour), number(minute)) {
+        (Some(hour @ 0..=23), Some(minute @ 0..=59)) => Ok(Duration::from_secs((hour * 60 + minute) * 60)),
+        _ => Err("hour or minute cannot be read".to_owned()),
+    }
+}
+
+/// The form of a public key; whether it is one is known when it is used.
+fn age_recipient(text: &str) -> Result<(), String> {
+    if text.starts_with("AGE-SECRET-KEY-") {
+        return Err("it is a secret key, which must not be here".to_owned());
+    }
+    let key = text.strip_prefix("age1").ok_or("it does not begin with age1")?;
+    // The letters of Bech32 (BIP 173), without those that look alike.
+    let is_legal = |c: char| matches!(c, '0' | '2'..='9' | 'a' | 'c'..='h' | 'j'..='n' | 'p'..='z');
+    if key.len() != AGE_KEY_LENGTH || !key.chars().all(is_legal) {
+        return Err(format!("behind age1 there are not {AGE_KEY_LENGTH} of its letters and digits"));
+    }
+    Ok(())
 }
 
 fn line(text: &str) -> Result<(), String> {

@@ -21,7 +21,11 @@ impl Reader {
 
     fn unreadable(&mut self, at: At<'_, '_>, why: &str) {
         let name = quoted(at.path.name());
-        let found = if matches!(at.form, Form::Token) { String::new() } else { format!(", found {}", at.node.found()) };
+        let found = if matches!(at.form, Form::Token | Form::AgeRecipient) {
+            String::new()
+        } else {
+            format!(", found {}", at.node.found())
+        };
         let message = format!("{name} is not {}: {why}{found}", at.form.noun());
         let mut draft = Draft::new(Code::WrongValue, message).allowed(at.form.to_string());
         if matches!(at.form, Form::Url) && why.contains("user or password") {

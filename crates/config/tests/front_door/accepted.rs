@@ -50,7 +50,7 @@ fn the_full_example_shows_every_key() {
 #[test]
 fn only_a_file_without_anything_replicated_concerns_the_node_only() {
     let own = "location: paris\nlisten: 0.0.0.0:8480\ndata: d\nlog: { level: warn }\nallow_plugins: false\n\
-               cluster: { listen: 192.0.2.1 }\n";
+               cluster: { listen: 192.0.2.1 }\nbackup: { to: b }\n";
     for (replicated, expected) in [
         ("", true),
         ("services:\npage:\n", true),
@@ -73,7 +73,7 @@ fn only_a_file_without_anything_replicated_concerns_the_node_only() {
         page.split("## The file").nth(1).and_then(|rest| rest.split("\n## ").next()).expect("the table of the file");
     assert_eq!(
         top.lines().filter(|line| line.starts_with("| `")).count(),
-        13,
+        14,
         "a new key is replicated or not: try it above"
     );
 }
