@@ -281,6 +281,8 @@ pub enum ConditionKind {
     Overloaded,
     /// The last configuration that was offered is wrong; the one before stays.
     ConfigurationRefused,
+    /// A backup that a node makes by itself failed, or is not there although it is due.
+    BackupFailed,
 }
 
 impl ConditionKind {
@@ -291,6 +293,7 @@ impl ConditionKind {
             Self::ClockJumped => "clock_jumped",
             Self::Overloaded => "overloaded",
             Self::ConfigurationRefused => "configuration_refused",
+            Self::BackupFailed => "backup_failed",
         }
     }
 }
