@@ -16,7 +16,7 @@
 //!
 //! Reading order: [`state`], [`judge`], [`flap`], [`standing`], [`ledger`],
 //! [`alert`], [`incident`], [`delivery`], [`admit`], [`members`],
-//! [`heartbeat`], [`decision`], [`page`], [`edge`].
+//! [`heartbeat`], [`decision`], [`page`], [`shared_fate`], [`edge`].
 
 pub mod admit;
 pub mod alert;
@@ -32,6 +32,7 @@ pub mod ledger;
 pub mod members;
 pub mod page;
 pub mod shards;
+pub mod shared_fate;
 pub mod standing;
 pub mod state;
 
