@@ -425,19 +425,9 @@ fn means_of(state: &State, receiver: &ReceiverId) -> &'static str {
 
 /// Ends the deliveries to receivers that are no longer configured, and the alarms about them.
 pub(crate) fn abandon(state: &mut State, effects: &mut BTreeSet<Effect>) {
-    let at = state.now();
-    let is_orphan = |delivery: &&Arc<Delivery>| {
-        !delivery.state.is_finished() && state.configuration.receiver(&delivery.receiver).is_none()
-    };
-    let orphans: Vec<String> =
-        state.deliveries.values().filter(is_orphan).map(|delivery| delivery.message.key.clone()).collect();
-    for key in orphans {
-        if let Some(delivery) = Arc::make_mut(&mut state.deliveries).get_mut(&key) {
-            let reason = "the receiver is no longer configured".to_owned();
-            Arc::make_mut(delivery).state = DeliveryState::Dead { at, reason };
-        }
-        finish(state, &key);
-    }
+    let configuration = Arc::clone(&state.configuration);
+    let is_orphan = |delivery: &Delivery| configuration.receiver(&delivery.receiver).is_none();
+    give_up_where(state, is_orphan, "the receiver is no longer configured");
     let removed: Vec<ReceiverId> =
         state.receivers_raised().filter(|id| state.configuration.receiver(id).is_none()).collect();
     for id in removed {
@@ -445,6 +435,33 @@ pub(crate) fn abandon(state: &mut State, effects: &mut BTreeSet<Effect>) {
         let text = "Nothing is delivered to it any more.";
         tell_own(state, &unreachable_subject(&id), &title, text, false, effects);
     }
+}
+
+/// Gives up all that were to be sent yet, and returns how many those were.
+pub(crate) fn give_up_all(state: &mut State, reason: &str) -> usize {
+    // With nothing waiting there is room for more.
+    state.own_raised.remove(TOO_MANY);
+    give_up_where(state, |_| true, reason)
+}
+
+/// Marks all that were to be sent yet as possibly sent already.
+pub(crate) fn doubt_all(state: &mut State) {
+    for delivery in Arc::make_mut(&mut state.deliveries).values_mut().filter(|known| !known.state.is_finished()) {
+        Arc::make_mut(delivery).is_possibly_double = true;
+    }
+}
+
+fn give_up_where(state: &mut State, which: impl Fn(&Delivery) -> bool, reason: &str) -> usize {
+    let at = state.now();
+    let open = state.deliveries.values().filter(|delivery| !delivery.state.is_finished() && which(delivery));
+    let keys: Vec<String> = open.map(|delivery| delivery.message.key.clone()).collect();
+    for key in &keys {
+        if let Some(delivery) = Arc::make_mut(&mut state.deliveries).get_mut(key) {
+            Arc::make_mut(delivery).state = DeliveryState::Dead { at, reason: reason.to_owned() };
+        }
+        finish(state, key);
+    }
+    keys.len()
 }
 
 fn finish(state: &mut State, key: &str) {
@@ -459,7 +476,7 @@ fn finish(state: &mut State, key: &str) {
 }
 
 /// The name under which it is raised that more deliveries would wait than may.
-const TOO_MANY: &str = "deliveries";
+pub(crate) const TOO_MANY: &str = "deliveries";
 
 /// The name under which "this receiver cannot be reached" is raised.
 pub(crate) fn unreachable_subject(receiver: &ReceiverId) -> String {

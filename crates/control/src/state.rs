@@ -5,6 +5,9 @@
 //! in [`model::limits`]. What others may read of it stands in `read`.
 
 mod read;
+mod transplant;
+
+pub use transplant::{Transplant, Unsent};
 
 use crate::decision::{Decision, Reason};
 use crate::delivery::{Alarm, Delivery, ReceiverHealth};
