@@ -1,12 +1,12 @@
 //! A page to look at: serves a made-up state with all there is to see, alive.
 //!
 //! `cargo run -p web --example demo [PORT]`; the second argument `empty`,
-//! `stale`, or a number of services shows other faces of the page.
+//! `stale`, `cut-off`, or a number of services shows other faces of the page.
 
 #[path = "../tests/http/made_up.rs"]
 mod made_up;
 
-use made_up::{Fake, demo, demo_world, many_world};
+use made_up::{Fake, cut_off, demo, demo_world, many_world};
 use model::entry::Body;
 use model::time::Timestamp;
 use std::sync::Arc;
@@ -17,6 +17,9 @@ use web::{Options, Web};
 /// Time between two rounds of the made-up checks.
 const EVERY: Duration = Duration::from_secs(5);
 
+/// How long a node that is cut off has been so.
+const CUT_OFF_FOR: Duration = Duration::from_secs(17 * 60);
+
 /// Time between two publications of a busy server.
 const BUSY: Duration = Duration::from_millis(250);
 
@@ -26,12 +29,15 @@ async fn main() -> std::io::Result<()> {
     let port: u16 = arguments.next().and_then(|text| text.parse().ok()).unwrap_or(8490);
     let face = arguments.next().unwrap_or_default();
     let stale_after = if face == "stale" { Duration::ZERO } else { Duration::from_secs(86_400 * 365) };
-    let web = Web::new(Options { stale_after, ..Options::default() }, Arc::new(Fake::default()));
+    let node = (face == "cut-off").then(|| cut_off(now().minus(CUT_OFF_FOR)));
+    let house = Arc::new(Fake { node: node.into(), ..Fake::default() });
+    let web = Web::new(Options { stale_after, ..Options::default() }, house);
     let listener = TcpListener::bind(("127.0.0.1", port)).await?;
     println!("http://{}/", listener.local_addr()?);
     let live = async {
         match (face.as_str(), face.parse()) {
             ("stale", _) => web.publish(demo()),
+            ("cut-off", _) => web.publish(demo_world(now().minus(CUT_OFF_FOR)).state),
             ("empty", _) => web.publish(control::State::default()),
             (_, Ok(count)) => {
                 let mut world = many_world(count);

@@ -13,8 +13,17 @@ use hyper::body::Incoming;
 use std::panic::AssertUnwindSafe;
 use tower::ServiceExt as _;
 
-/// Answers one request.
+/// Answers one request, and says which node did and what it knew.
 pub(crate) async fn answer(shared: &Shared, router: &Router, via: Via, request: Request<Incoming>) -> Response<Body> {
+    let glance = shared.glance();
+    // Taken before the answer is made, so that it never claims to know more than it does.
+    let as_of = shared.published().map(|published| published.state.now());
+    let mut response = respond(shared, router, via, request).await;
+    glance.sign(response.headers_mut(), as_of);
+    response
+}
+
+async fn respond(shared: &Shared, router: &Router, via: Via, request: Request<Incoming>) -> Response<Body> {
     // During an outage everybody asks for this one page; it takes no detour.
     if request.uri().path() == "/"
         && matches!(*request.method(), Method::GET | Method::HEAD)

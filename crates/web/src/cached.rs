@@ -6,6 +6,7 @@
 //! make anyone wait for long, and what is made in an instant is never old.
 
 use crate::document::Document;
+use crate::freshness::Freshness;
 use crate::published::Published;
 use crate::shared::Shared;
 use arc_swap::ArcSwapOption;
@@ -36,12 +37,12 @@ struct Made {
     generation: u64,
     /// When the state it shows was published.
     published: Instant,
-    is_stale: bool,
+    freshness: Freshness,
     took: Duration,
 }
 
-/// How a document is made from a state and whether that is stale.
-pub(crate) type Make = fn(&Shared, &Published, bool) -> Document;
+/// How a document is made from a state, and how far that is the present.
+pub(crate) type Make = fn(&Published, Freshness) -> Document;
 
 /// A document that stays whole while it is being sent.
 pub(crate) struct Held(Arc<Made>);
@@ -58,7 +59,7 @@ impl Cached {
     /// The document if it is there and right.
     pub(crate) fn ready(&self, shared: &Shared, published: &Published) -> Option<Held> {
         let made = self.place.0.load_full()?;
-        let is_right = made.generation == published.generation && made.is_stale == shared.is_stale(published);
+        let is_right = made.generation == published.generation && made.freshness == shared.freshness(published);
         is_right.then_some(Held(made))
     }
 
@@ -90,7 +91,7 @@ impl Cached {
     /// The document before, if it shows the state of a moment ago and its successor takes long to make.
     fn good_enough(&self, shared: &Shared, published: &Published) -> Option<Held> {
         let before = self.place.0.load_full()?;
-        let was_right = before.published.elapsed() < GRACE && before.is_stale == shared.is_stale(published);
+        let was_right = before.published.elapsed() < GRACE && before.freshness == shared.freshness(published);
         (was_right && before.took > INSTANT).then_some(Held(before))
     }
 
@@ -104,10 +105,10 @@ impl Cached {
         let (place, shared, published) = (Arc::clone(&self.place), Arc::clone(shared), Arc::clone(published));
         tokio::task::spawn_blocking(move || {
             let begun = Instant::now();
-            let is_stale = shared.is_stale(&published);
-            let document = make(&shared, &published, is_stale);
+            let freshness = shared.freshness(&published);
+            let document = make(&published, freshness);
             let took = begun.elapsed();
-            let made = Made { document, generation: published.generation, published: published.at, is_stale, took };
+            let made = Made { document, generation: published.generation, published: published.at, freshness, took };
             let made = Arc::new(made);
             place.0.store(Some(Arc::clone(&made)));
             drop(turn);

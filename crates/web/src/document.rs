@@ -1,6 +1,7 @@
 //! A finished answer: bytes, their compressed form, and the headers that go
 //! with them, ready to be sent any number of times.
 
+use crate::freshness;
 use axum::body::{Body, Bytes};
 use axum::http::header::{
     ACCEPT_ENCODING, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_TYPE, ETAG, IF_NONE_MATCH, RETRY_AFTER, VARY,
@@ -8,6 +9,7 @@ use axum::http::header::{
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode};
 use flate2::Compression;
 use flate2::write::GzEncoder;
+use model::time::Timestamp;
 use sha2::{Digest, Sha256};
 use std::fmt::Write as _;
 use std::io::Write as _;
@@ -40,7 +42,14 @@ impl Document {
     pub(crate) fn open_json(json: String) -> Self {
         let mut document = Self::new("application/json; charset=utf-8", json);
         document.set("access-control-allow-origin", HeaderValue::from_static("*"));
+        document.set("access-control-expose-headers", HeaderValue::from_static("mainstay-as-of, mainstay-node"));
         document
+    }
+
+    /// The same with the stamp of the state that it shows.
+    pub(crate) fn as_of(mut self, stamp: Timestamp) -> Self {
+        self.headers.insert(freshness::AS_OF, freshness::stamp(stamp));
+        self
     }
 
     /// The same with another status than 200, never to be kept by caches.
@@ -56,7 +65,7 @@ impl Document {
 
     fn new(content_type: &'static str, text: String) -> Self {
         let plain = Bytes::from(text);
-        let mut headers = HeaderMap::with_capacity(12);
+        let mut headers = HeaderMap::with_capacity(16);
         headers.insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
         headers.insert(ETAG, entity_tag(&plain));
         // Always asked for again, answered with 304 when nothing changed: a

@@ -16,8 +16,8 @@
 //! connections, subscribers, and the time for each.
 //!
 //! Reading order: [`options`], [`commands`], [`api`], then inside: `door` and `serve`
-//! (connections), `answer` (one request), `routes` (what is where), `cached` and `document` (made once,
-//! served often), `page`, `statuspage`, `operator`, `metrics`, `heartbeat`, `events`.
+//! (connections), `answer` (one request), `routes` (what is where), `freshness` (whether it is the present),
+//! `cached` and `document` (made once, served often), `page`, `statuspage`, `operator`, `metrics`, `heartbeat`, `events`.
 
 pub mod api;
 pub mod commands;
@@ -29,6 +29,7 @@ mod document;
 mod door;
 mod error_page;
 mod events;
+mod freshness;
 mod heartbeat;
 mod lookup;
 mod metrics;

@@ -4,10 +4,11 @@
 use crate::cached::Cached;
 use crate::commands::Commands;
 use crate::events::Events;
+use crate::freshness::{Freshness, Glance};
 use crate::heartbeat::starts::Starts;
 use crate::metrics::scrapes::Scrapes;
 use crate::options::Options;
-use crate::published::Published;
+use crate::published::{self, Published};
 use crate::statuspage::Resource;
 use arc_swap::ArcSwapOption;
 use control::State;
@@ -22,6 +23,7 @@ pub(crate) struct Shared {
     pub(crate) page: Cached,
     statuspage: [Cached; Resource::ALL.len()],
     published: ArcSwapOption<Published>,
+    glance: ArcSwapOption<Glance>,
 }
 
 impl Shared {
@@ -33,6 +35,7 @@ impl Shared {
             page: Cached::default(),
             statuspage: std::array::from_fn(|_| Cached::default()),
             published: ArcSwapOption::empty(),
+            glance: ArcSwapOption::empty(),
             options,
             commands,
         }
@@ -51,9 +54,19 @@ impl Shared {
         self.published.load_full()
     }
 
-    /// Whether a state is too old to be shown as the present.
-    pub(crate) fn is_stale(&self, published: &Published) -> bool {
-        published.age() > self.options.stale_after
+    /// How far a state is the present.
+    pub(crate) fn freshness(&self, published: &Published) -> Freshness {
+        self.glance().freshness(published.age(), self.options.stale_after, published::now())
+    }
+
+    /// The node as it was an instant ago.
+    pub(crate) fn glance(&self) -> Arc<Glance> {
+        if let Some(glance) = self.glance.load_full().filter(|glance| glance.is_good()) {
+            return glance;
+        }
+        let glance = Arc::new(Glance::of(&self.commands.status()));
+        self.glance.store(Some(Arc::clone(&glance)));
+        glance
     }
 
     /// The place where one of the Statuspage documents is kept.

@@ -10,6 +10,7 @@ mod incident;
 mod maintenance;
 
 use crate::document::Document;
+use crate::freshness::Freshness;
 use crate::published::Published;
 use control::State;
 use control::standing::ServiceState;
@@ -66,14 +67,14 @@ impl Resource {
     /// How the document is made; a plain function for each, because the cache keeps no captures.
     pub(crate) const fn make(self) -> crate::cached::Make {
         match self {
-            Self::Summary => |_, published, is_stale| document(published, is_stale, Self::Summary),
-            Self::Status => |_, published, is_stale| document(published, is_stale, Self::Status),
-            Self::Components => |_, published, is_stale| document(published, is_stale, Self::Components),
-            Self::Incidents => |_, published, is_stale| document(published, is_stale, Self::Incidents),
-            Self::Unresolved => |_, published, is_stale| document(published, is_stale, Self::Unresolved),
-            Self::Maintenances => |_, published, is_stale| document(published, is_stale, Self::Maintenances),
-            Self::Upcoming => |_, published, is_stale| document(published, is_stale, Self::Upcoming),
-            Self::Active => |_, published, is_stale| document(published, is_stale, Self::Active),
+            Self::Summary => |published, freshness| document(published, freshness, Self::Summary),
+            Self::Status => |published, freshness| document(published, freshness, Self::Status),
+            Self::Components => |published, freshness| document(published, freshness, Self::Components),
+            Self::Incidents => |published, freshness| document(published, freshness, Self::Incidents),
+            Self::Unresolved => |published, freshness| document(published, freshness, Self::Unresolved),
+            Self::Maintenances => |published, freshness| document(published, freshness, Self::Maintenances),
+            Self::Upcoming => |published, freshness| document(published, freshness, Self::Upcoming),
+            Self::Active => |published, freshness| document(published, freshness, Self::Active),
         }
     }
 }
@@ -130,8 +131,9 @@ struct Component<'a> {
 /// Statuspage gives its pages random names; ours has one page.
 const PAGE_ID: &str = "mainstay";
 
-fn document(published: &Published, is_stale: bool, resource: Resource) -> Document {
+fn document(published: &Published, freshness: Freshness, resource: Resource) -> Document {
     let state = &published.state;
+    let is_stale = freshness.is_past();
     let page = &state.configuration().page;
     let mut body = Body {
         page: Some(Page {
@@ -145,12 +147,12 @@ fn document(published: &Published, is_stale: bool, resource: Resource) -> Docume
     };
     match resource {
         Resource::Summary => {
-            body.status = Some(status(state, is_stale));
+            body.status = Some(status(state, freshness));
             body.components = Some(components(state, is_stale));
             body.incidents = Some(incident::unresolved(state, is_stale));
             body.scheduled_maintenances = Some(maintenance::all(state, is_stale, |_| true));
         }
-        Resource::Status => body.status = Some(status(state, is_stale)),
+        Resource::Status => body.status = Some(status(state, freshness)),
         Resource::Components => body.components = Some(components(state, is_stale)),
         Resource::Incidents => body.incidents = Some(incident::newest(state, is_stale)),
         Resource::Unresolved => body.incidents = Some(incident::unresolved(state, is_stale)),
@@ -162,7 +164,7 @@ fn document(published: &Published, is_stale: bool, resource: Resource) -> Docume
             body.scheduled_maintenances = Some(maintenance::all(state, is_stale, |is_active| is_active))
         }
     }
-    Document::open_json(serde_json::to_string(&body).expect("own types always encode"))
+    Document::open_json(serde_json::to_string(&body).expect("own types always encode")).as_of(state.now())
 }
 
 /// When what is shown changed last.
@@ -173,10 +175,15 @@ fn updated(state: &State) -> Timestamp {
     services.into_iter().chain(incidents).max().unwrap_or(state.now())
 }
 
-fn status(state: &State, is_stale: bool) -> Status {
+fn status(state: &State, freshness: Freshness) -> Status {
     let shown = |indicator, description: &str| Status { indicator, description: description.to_owned() };
-    if is_stale {
-        return shown("minor", &format!("Not Verified Since {}", time(state.now())));
+    match freshness {
+        Freshness::Present => {}
+        Freshness::Stale => return shown("minor", &format!("Not Verified Since {}", time(state.now()))),
+        Freshness::CutOff { since, .. } => {
+            let text = format!("Not Verified: No Contact With the Other Nodes Since {}", time(since));
+            return shown("minor", &text);
+        }
     }
     let public = || state.services().filter(|(service, _)| service.is_public).map(|(_, known)| known.status());
     match public().max().unwrap_or_default() {

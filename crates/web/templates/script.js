@@ -31,12 +31,13 @@ const look = async () => {
   const date = Date.parse(answer.headers.get("date"));
   if (date) skew = date - Date.now();
   const fresh = new DOMParser().parseFromString(await answer.text(), "text/html");
-  const now = byId("content"), next = fresh.getElementById("content");
-  if (!next) return;
+  const now = byId("content"), next = fresh.getElementById("content"), cut = fresh.getElementById("cut");
+  if (!next || !cut) return;
   heard = performance.now();
   const said = byId("overall").textContent, focused = document.activeElement;
   const path = focused && now.contains(focused) && focused.getAttribute("href");
   now.replaceWith(document.importNode(next, true));
+  byId("cut").replaceWith(document.importNode(cut, true));
   if (path) byId("content").querySelector('a[href="' + CSS.escape(path) + '"]')?.focus({ preventScroll: true });
   root.classList.toggle("stale", fresh.documentElement.classList.contains("stale"));
   document.title = fresh.title;

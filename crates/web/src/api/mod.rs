@@ -104,6 +104,9 @@ pub struct Node {
 pub struct Condition {
     /// Which: `disk_full`, `clock_jumped`, `overloaded` or `configuration_refused`.
     pub kind: String,
+    /// On which node.
+    #[serde(default)]
+    pub node: String,
     /// Since when it holds.
     pub since: String,
     /// The facts.

@@ -2,7 +2,7 @@
 
 use super::process;
 use super::text::{Kind, Label, head, seconds, single};
-use crate::commands::RoundCounts;
+use crate::commands::{NodeStatus, RoundCounts};
 use crate::published::Published;
 use crate::redact;
 use crate::shared::Shared;
@@ -40,7 +40,30 @@ fn node(out: &mut dyn Write, shared: &Shared, published: &Published) -> io::Resu
     single(out, "mainstay_disk_free_bytes", Kind::Gauge, "Free space on the disk of the data directory.", free)?;
     let has_leader = u8::from(status.leader.is_some());
     single(out, "mainstay_cluster_has_leader", Kind::Gauge, "Whether this node knows a leader.", has_leader)?;
+    nodes(out, &status)?;
     punctuality(out, status.rounds)
+}
+
+/// The cluster as this node sees it. How many nodes are absent is a fact even
+/// where a lag is not known, which is then left out.
+fn nodes(out: &mut dyn Write, status: &NodeStatus) -> io::Result<()> {
+    let has_quorum = u8::from(status.has_quorum);
+    single(out, "mainstay_has_quorum", Kind::Gauge, "Whether this node reaches a majority of the voters.", has_quorum)?;
+    let is_leader = u8::from(status.nodes.iter().any(|node| node.is_this_one && node.is_leader));
+    single(out, "mainstay_is_leader", Kind::Gauge, "Whether this node leads.", is_leader)?;
+    let name = "mainstay_nodes";
+    head(out, name, Kind::Gauge, "Nodes of the cluster, by whether they are heard.")?;
+    let present = status.nodes.iter().filter(|node| node.is_present).count();
+    writeln!(out, "{name}{{state=\"present\"}} {present}")?;
+    writeln!(out, "{name}{{state=\"absent\"}} {}", status.nodes.len() - present)?;
+    let name = "mainstay_node_lag_entries";
+    head(out, name, Kind::Gauge, "Entries of the log that a node lacks, where that is known.")?;
+    for node in &status.nodes {
+        if let Some(lag) = node.lag_entries {
+            writeln!(out, "{name}{{node=\"{}\"}} {lag}", Label(&node.name))?;
+        }
+    }
+    Ok(())
 }
 
 /// Rounds of this process, where `mainstay_probe_checks_total` counts what the
@@ -85,7 +108,7 @@ fn attention(out: &mut dyn Write, state: &State) -> io::Result<()> {
         ConditionKind::Overloaded,
         ConditionKind::ConfigurationRefused,
     ] {
-        let holds = u8::from(state.conditions().contains_key(&kind));
+        let holds = u8::from(state.conditions().keys().any(|(held, _)| *held == kind));
         writeln!(out, "{name}{{condition=\"{}\"}} {holds}", kind.name())?;
     }
     Ok(())

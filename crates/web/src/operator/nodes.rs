@@ -1,21 +1,34 @@
 //! The nodes of the cluster.
 
 use super::text;
-use crate::api::node::{NodeInfo, Nodes};
+use crate::api::node::{NodeInfo, Nodes, Warning};
 use crate::commands::{self, NodeStatus};
+use control::{State, shared_fate};
+use model::member::NodeId;
 
 /// All nodes, as far as the one that answers knows.
-pub(crate) fn nodes(node: &NodeStatus) -> Nodes {
+pub(crate) fn nodes(state: &State, node: &NodeStatus) -> Nodes {
     Nodes {
         has_quorum: node.has_quorum,
         cut_off_since: node.cut_off_since.map(text),
         nodes: infos(node),
-        warnings: Vec::new(),
+        warnings: warnings(state),
     }
 }
 
 pub(super) fn infos(node: &NodeStatus) -> Vec<NodeInfo> {
     node.nodes.iter().map(info).collect()
+}
+
+/// What nodes have in common that could take them together.
+pub(super) fn warnings(state: &State) -> Vec<Warning> {
+    let of = |fate: shared_fate::SharedFate| Warning { kind: fate.kind.name().to_owned(), text: fate.text };
+    shared_fate::of(state).into_iter().map(of).collect()
+}
+
+/// What people call a node; its number if it is no member any more.
+pub(super) fn name(state: &State, id: NodeId) -> String {
+    state.member(id).map_or_else(|| id.to_string(), |known| known.member.name.clone())
 }
 
 fn info(known: &commands::NodeInfo) -> NodeInfo {

@@ -1,11 +1,12 @@
 //! Everything at a glance.
 
 use super::incidents::{incident, maintenance};
-use super::nodes::infos;
+use super::nodes::{infos, name, warnings};
 use super::services::service;
 use super::text;
 use crate::api;
 use crate::commands::NodeStatus;
+use crate::freshness::Freshness;
 use crate::published::Published;
 use control::State;
 use model::verdict::{ServiceStatus, Verdict};
@@ -14,10 +15,10 @@ use model::verdict::{ServiceStatus, Verdict};
 const SHOWN_MAX: usize = 100;
 
 /// All of it; what the state says is made once for each state.
-pub(crate) fn status(published: &Published, node: &NodeStatus, is_stale: bool, version: &str) -> api::Status {
+pub(crate) fn status(published: &Published, node: &NodeStatus, freshness: Freshness, version: &str) -> api::Status {
     let mut status = published.overview.get_or_init(|| overview(&published.state)).clone();
-    status.is_stale = is_stale;
-    if is_stale {
+    status.is_stale = freshness.is_past();
+    if status.is_stale {
         ServiceStatus::Unknown.name().clone_into(&mut status.overall);
     }
     status.nodes = infos(node);
@@ -44,8 +45,9 @@ fn overview(state: &State) -> api::Status {
     let overall = public.max().unwrap_or_default();
     let attention = state.services().filter(|(_, known)| known.status() != ServiceStatus::Up).take(SHOWN_MAX);
     let open = state.incidents().rev().filter(|one| one.is_open()).take(SHOWN_MAX);
-    let conditions = state.conditions().iter().map(|(kind, (since, facts))| api::Condition {
+    let conditions = state.conditions().iter().map(|((kind, node), (since, facts))| api::Condition {
         kind: kind.name().to_owned(),
+        node: name(state, *node),
         since: text(*since),
         text: facts.clone(),
     });
@@ -64,7 +66,7 @@ fn overview(state: &State) -> api::Status {
         deliveries_open: state.deliveries().filter(|one| !one.state.is_finished()).count() as u64,
         node: api::Node::default(),
         nodes: Vec::new(),
-        warnings: Vec::new(),
+        warnings: warnings(state),
     }
 }
 

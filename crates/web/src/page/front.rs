@@ -2,6 +2,7 @@
 
 use super::incident::IncidentCard;
 use super::{Frame, Moment, bar, finish, words};
+use crate::freshness::Freshness;
 use askama::Template;
 use control::page::{GroupView, MaintenanceView, PageView, ServiceView};
 use model::verdict::ServiceStatus;
@@ -72,27 +73,29 @@ struct Day<'a> {
 }
 
 /// Renders the page. Before the first configuration it says what to do.
-pub(super) fn render(view: &PageView, is_configured: bool, is_stale: bool) -> String {
+pub(super) fn render(view: &PageView, is_configured: bool, freshness: Freshness) -> String {
     let is_empty = !is_configured || view.groups.is_empty();
-    let overall = if is_stale || is_empty { ServiceStatus::Unknown } else { view.overall };
+    let is_past = freshness.is_past();
+    let overall = if is_past || is_empty { ServiceStatus::Unknown } else { view.overall };
     let heading = if is_empty {
         "Nothing is watched yet".to_owned()
-    } else if is_stale {
+    } else if is_past {
         "Not verified".to_owned()
     } else {
         words::overall(view)
     };
     let mut frame = Frame::new(&view.name, format!("{heading} · {}", view.name), view.now);
+    // Without services nothing can be out of date, unless they are only known elsewhere.
+    if !is_empty || freshness.cut_off_since().is_some() {
+        frame = frame.told(freshness);
+    }
     frame.description = view.description.as_deref();
     frame.class = words::class(overall);
-    if is_stale && !is_empty {
-        frame.stale_since = Some(Moment::of(view.now, words::moment(view.now)));
-    }
     finish(&FrontPage {
         class: frame.class,
         frame,
         heading,
-        tally: if is_stale { String::new() } else { words::tally(view) },
+        tally: if is_past { String::new() } else { words::tally(view) },
         verified: view.verified.map(|at| Moment::of(at, words::moment(at))),
         open: view.open.iter().take(OPEN_MAX).map(|one| IncidentCard::new(one, view.now, LINES_MAX)).collect(),
         open_more: view.open.len().saturating_sub(OPEN_MAX),

@@ -1,6 +1,7 @@
 //! Incidents on the front page and on a page of their own.
 
 use super::{Frame, Moment, finish, words};
+use crate::freshness::Freshness;
 use askama::Template;
 use control::State;
 use control::incident::{Incident, Line};
@@ -64,14 +65,11 @@ struct IncidentPage<'a> {
     card: IncidentCard<'a>,
 }
 
-pub(super) fn render(state: &State, incident: &Incident, is_stale: bool) -> String {
+pub(super) fn render(state: &State, incident: &Incident, freshness: Freshness) -> String {
     let page = &state.configuration().page;
-    let mut frame = Frame::new(&page.name, format!("{} · {}", incident.title, page.name), state.now());
+    let mut frame = Frame::new(&page.name, format!("{} · {}", incident.title, page.name), state.now()).told(freshness);
     frame.home = "../";
     frame.class = if incident.is_open() { words::class(incident.worst) } else { "up" };
-    if is_stale {
-        frame.stale_since = Some(Moment::of(state.now(), words::moment(state.now())));
-    }
     let card = IncidentCard::new(incident, state.now(), usize::MAX);
     finish(&IncidentPage { frame, card })
 }

@@ -11,8 +11,8 @@ mod incident;
 mod words;
 
 use crate::document::Document;
+use crate::freshness::Freshness;
 use crate::published::Published;
-use crate::shared::Shared;
 use askama::Template;
 use axum::http::HeaderValue;
 use base64::Engine as _;
@@ -51,8 +51,12 @@ struct Frame<'a> {
     class: &'static str,
     /// The way to the front page: empty on itself.
     home: &'static str,
-    /// Since when the state is out of date, if it is.
+    /// Whether the state may be out of date.
+    is_past: bool,
+    /// Since when there has been no news, if that is why it may be.
     stale_since: Option<Moment>,
+    /// Since when the node has had no contact with the others, if that is why.
+    cut_off_since: Option<Moment>,
     /// The stamp of the state.
     now: Timestamp,
     style: &'static str,
@@ -67,11 +71,27 @@ impl<'a> Frame<'a> {
             title,
             class: words::class(ServiceStatus::Unknown),
             home: "",
+            is_past: false,
             stale_since: None,
+            cut_off_since: None,
             now,
             style: STYLE,
             script: SCRIPT,
         }
+    }
+
+    /// The same, with what a visitor must know if the state is not the present.
+    fn told(mut self, freshness: Freshness) -> Self {
+        self.is_past = freshness.is_past();
+        match freshness {
+            Freshness::Present => {}
+            Freshness::Stale => self.stale_since = Some(Moment::of(self.now, words::moment(self.now))),
+            Freshness::CutOff { since, is_today } => {
+                let people = if is_today { words::time_of_day(since) } else { words::minute(since) };
+                self.cut_off_since = Some(Moment::of(since, people));
+            }
+        }
+        self
     }
 
     /// The colour of the window's icon.
@@ -100,15 +120,15 @@ impl Moment {
 }
 
 /// The front page.
-pub(crate) fn front(_: &Shared, published: &Published, is_stale: bool) -> Document {
+pub(crate) fn front(published: &Published, freshness: Freshness) -> Document {
     let view = control::page::view(&published.state);
-    Document::html(front::render(&view, published.state.revision() > 0, is_stale), &POLICY)
+    Document::html(front::render(&view, published.state.revision() > 0, freshness), &POLICY).as_of(view.now)
 }
 
 /// The page of one incident; `None` if there is none, or none that is public.
-pub(crate) fn incident(state: &State, id: IncidentId, is_stale: bool) -> Option<Document> {
+pub(crate) fn incident(state: &State, id: IncidentId, freshness: Freshness) -> Option<Document> {
     let incident = state.incident(id).filter(|incident| incident.is_public)?;
-    Some(Document::html(incident::render(state, incident, is_stale), &POLICY))
+    Some(Document::html(incident::render(state, incident, freshness), &POLICY).as_of(state.now()))
 }
 
 /// A page that says why there is nothing else.

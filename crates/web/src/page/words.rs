@@ -102,6 +102,12 @@ pub(super) fn minute(at: Timestamp) -> String {
     format!("{day} {}, {hour:02}:{minute:02} UTC", month_name(month))
 }
 
+/// "21:59 UTC": where the day is clear.
+pub(super) fn time_of_day(at: Timestamp) -> String {
+    let (_, _, _, hour, minute, _, _) = at.civil();
+    format!("{hour:02}:{minute:02} UTC")
+}
+
 /// "21:59:15 UTC" for today, with the date otherwise.
 pub(super) fn clock(at: Timestamp, now: Timestamp) -> String {
     let (_, _, _, hour, minute, second, _) = at.civil();
@@ -179,6 +185,7 @@ mod tests {
         let evening = at("2026-11-20T21:59:15Z");
         assert_eq!(moment(evening), "20 Nov 2026, 21:59:15 UTC");
         assert_eq!(clock(evening, evening), "21:59:15 UTC");
+        assert_eq!(time_of_day(evening), "21:59 UTC");
         assert_eq!(span(evening, at("2026-11-20T22:10:00Z")), "20 Nov, 21:59–22:10 UTC");
         assert_eq!(span(evening, at("2026-11-21T01:10:00Z")), "20 Nov, 21:59 – 21 Nov, 01:10 UTC");
         assert_eq!(day_long(evening.day()), "Friday, 20 Nov 2026");

@@ -1,4 +1,4 @@
-//! Commands: the one route that changes something, on the local socket only.
+//! Commands: what changes something, on the local socket only.
 
 use crate::api::command::{ActionRequest, CommandAnswer, CommandRequest};
 use crate::commands::CommandError;
@@ -13,6 +13,7 @@ use control::CommandOutcome;
 use model::entry::{Action, Command, Origin};
 use model::service::Maintenance;
 use model::time::Timestamp;
+use serde::de::DeserializeOwned;
 use std::sync::Arc;
 
 /// Bytes of a command; an incident's update is a page of text at most.
@@ -30,40 +31,71 @@ pub(super) fn routes() -> Router<Arc<Shared>> {
 }
 
 async fn command(State(shared): State<Arc<Shared>>, body: Body) -> Response<Body> {
-    let bytes = match to_bytes(body, BODY_READ_MAX).await {
-        Ok(bytes) if bytes.len() <= BODY_MAX => bytes,
-        Ok(_) | Err(_) => {
-            return problem(StatusCode::PAYLOAD_TOO_LARGE, format!("a command has at most {BODY_MAX} bytes"));
-        }
-    };
-    let request: CommandRequest = match serde_json::from_slice(&bytes) {
-        Ok(request) => request,
-        Err(error) => return problem(StatusCode::BAD_REQUEST, format!("the command cannot be read: {error}")),
-    };
-    let command = match read(request) {
+    let read =
+        read_body(body).await.and_then(|request| read(request).map_err(|why| problem(StatusCode::BAD_REQUEST, why)));
+    let command = match read {
         Ok(command) => command,
-        Err(why) => return problem(StatusCode::BAD_REQUEST, why),
+        Err(refusal) => return refusal,
     };
+    if let Some(since) = shared.commands.status().cut_off_since {
+        return cut_off(since);
+    }
     match shared.commands.command(command).await {
         Ok(CommandOutcome::Accepted) => json(StatusCode::OK, &CommandAnswer { is_accepted: true, refusal: None }),
         // The request was understood and decided: the refusal is its outcome, not an error of HTTP.
         Ok(CommandOutcome::Refused(why)) => {
             json(StatusCode::OK, &CommandAnswer { is_accepted: false, refusal: Some(why) })
         }
-        Err(error @ (CommandError::NotCommitted { .. } | CommandError::Unknown)) => {
+        Err(error) => not_done(&error),
+    }
+}
+
+/// Reads what was sent as JSON; the answer that refuses it otherwise.
+pub(super) async fn read_body<T: DeserializeOwned>(body: Body) -> Result<T, Response<Body>> {
+    let bytes = match to_bytes(body, BODY_READ_MAX).await {
+        Ok(bytes) if bytes.len() <= BODY_MAX => bytes,
+        Ok(_) | Err(_) => {
+            let why = format!("a command has at most {BODY_MAX} bytes");
+            return Err(problem(StatusCode::PAYLOAD_TOO_LARGE, why));
+        }
+    };
+    serde_json::from_slice(&bytes)
+        .map_err(|error| problem(StatusCode::BAD_REQUEST, format!("the command cannot be read: {error}")))
+}
+
+/// The answer to a command whose fate is not success.
+pub(super) fn not_done(error: &CommandError) -> Response<Body> {
+    match error {
+        CommandError::NotCommitted { .. } | CommandError::Unknown => {
             problem(StatusCode::SERVICE_UNAVAILABLE, error.to_string())
         }
     }
 }
 
-/// Checks the form of a command; whether it is allowed is decided elsewhere.
-fn read(request: CommandRequest) -> Result<Command, String> {
-    if request.key.is_empty() {
+/// The answer of a node without contact to the others. It is given before
+/// anything is sent: a wish that waits for a majority could still be granted
+/// long after whoever had it has gone another way.
+pub(super) fn cut_off(since: Timestamp) -> Response<Body> {
+    let why = format!(
+        "nothing was done: this node has had no contact with the others since {since}, and a command counts only \
+         when a majority of the nodes has it on disk. Ask another node, or bring the connection back; \
+         `mainstay status` shows the nodes"
+    );
+    problem(StatusCode::SERVICE_UNAVAILABLE, why)
+}
+
+/// Checks who sends a command, and under which key.
+pub(super) fn sender(actor: &str, key: &str) -> Result<(), String> {
+    if key.is_empty() {
         return Err("a command needs a key, new for each wish".to_owned());
     }
-    for (what, text) in [("key", &request.key), ("actor", &request.actor)] {
-        at_most(what, text, NAME_LENGTH_MAX)?;
-    }
+    at_most("key", key, NAME_LENGTH_MAX)?;
+    at_most("actor", actor, NAME_LENGTH_MAX)
+}
+
+/// Checks the form of a command; whether it is allowed is decided elsewhere.
+fn read(request: CommandRequest) -> Result<Command, String> {
+    sender(&request.actor, &request.key)?;
     Ok(Command {
         actor: request.actor,
         origin: Origin::CommandLine,
@@ -97,7 +129,7 @@ fn time(text: &str) -> Result<Timestamp, String> {
     Timestamp::parse_rfc3339(text).ok_or_else(|| format!("{text:?} is no time such as 2026-11-20T22:00:00Z"))
 }
 
-fn at_most(what: &str, text: &str, length_max: usize) -> Result<(), String> {
+pub(super) fn at_most(what: &str, text: &str, length_max: usize) -> Result<(), String> {
     let length = text.chars().count();
     if length > length_max {
         return Err(format!("the {what} has {length} characters, at most {length_max} are allowed"));

@@ -1,10 +1,11 @@
 //! What is where.
 //!
 //! Two doors: over TCP everything that only reads, and heartbeats; over the
-//! local socket the same and commands. **No route of the first door leads to a
+//! local socket the same, commands and nodes. **No route of the first door leads to a
 //! command.**
 
 mod commands;
+mod nodes;
 mod operator;
 mod public;
 
@@ -31,7 +32,7 @@ pub(crate) fn over_tcp(shared: &Arc<Shared>) -> Router {
 
 /// The routes over the local socket.
 pub(crate) fn over_local_socket(shared: &Arc<Shared>) -> Router {
-    let routes = open().merge(operator::routes(Via::LocalSocket)).merge(commands::routes());
+    let routes = open().merge(operator::routes(Via::LocalSocket)).merge(commands::routes()).merge(nodes::routes());
     routes.with_state(Arc::clone(shared))
 }
 

@@ -91,9 +91,9 @@ impl Wanted {
 
 async fn status(State(shared): State<Arc<Shared>>) -> Answer {
     let published = present(&shared)?;
-    let is_stale = shared.is_stale(&published);
+    let freshness = shared.freshness(&published);
     let node = shared.commands.status();
-    Ok(json(StatusCode::OK, &operator::status(&published, &node, is_stale, &shared.options.version)))
+    Ok(json(StatusCode::OK, &operator::status(&published, &node, freshness, &shared.options.version)))
 }
 
 async fn checks(State(shared): State<Arc<Shared>>, Query(wanted): Query<Wanted>) -> Answer {

@@ -45,8 +45,8 @@ async fn incident(State(shared): State<Arc<Shared>>, Path(id): Path<String>, hea
     let Some(published) = shared.published() else {
         return error_page::respond(&shared, &headers, StatusCode::SERVICE_UNAVAILABLE);
     };
-    let is_stale = shared.is_stale(&published);
-    let page = id.parse().ok().and_then(|id| page::incident(&published.state, IncidentId(id), is_stale));
+    let freshness = shared.freshness(&published);
+    let page = id.parse().ok().and_then(|id| page::incident(&published.state, IncidentId(id), freshness));
     match page {
         Some(page) => page.respond(&headers),
         None => error_page::respond(&shared, &headers, StatusCode::NOT_FOUND),

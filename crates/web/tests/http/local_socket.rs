@@ -12,9 +12,9 @@ use tokio::net::{UnixListener, UnixStream};
 use web::Web;
 use web::api::command::CommandAnswer;
 
-struct Local {
-    path: PathBuf,
-    fake: Arc<Fake>,
+pub(crate) struct Local {
+    pub(crate) path: PathBuf,
+    pub(crate) fake: Arc<Fake>,
     _directory: tempfile::TempDir,
     task: tokio::task::JoinHandle<()>,
 }
@@ -25,7 +25,7 @@ impl Drop for Local {
     }
 }
 
-fn local(fake: Fake) -> Local {
+pub(crate) fn local(fake: Fake) -> Local {
     let directory = tempfile::tempdir().expect("a place for the socket");
     let path = directory.path().join("mainstay.sock");
     let listener = UnixListener::bind(&path).expect("a new socket");
@@ -36,7 +36,7 @@ fn local(fake: Fake) -> Local {
     Local { path, fake, _directory: directory, task }
 }
 
-async fn ask(socket: &Path, method: &str, path: &str, body: &str) -> Reply {
+pub(crate) async fn ask(socket: &Path, method: &str, path: &str, body: &str) -> Reply {
     let mut stream = UnixStream::connect(socket).await.expect("it listens");
     let request = format!("{method} {path} HTTP/1.0\r\ncontent-length: {}\r\n\r\n{body}", body.len());
     stream.write_all(request.as_bytes()).await.expect("it is taken");

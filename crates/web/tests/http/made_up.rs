@@ -10,6 +10,7 @@ use model::check::{
 use model::configuration::{Configuration, Page};
 use model::entry::{Action, Body, Command, Entry, Origin, Phase};
 use model::id::{CheckId, IncidentId, LocationId, MaintenanceId, ReceiverId, ServiceId};
+use model::member::{NodeId, Role};
 use model::observation::{Batch, Cause, Detail, Evidence, Failure, Observation, Outcome, Phases};
 use model::receiver::{Means, Receiver};
 use model::service::{Impact, Maintenance, Need, NeedClass, Service};
@@ -17,8 +18,8 @@ use model::time::Timestamp;
 use std::sync::Mutex;
 use std::time::Duration;
 use web::commands::{
-    CommandError, Commands, Heartbeat, HeartbeatError, HistoryError, NodeStatus, Pending, ResultRange, RollupRange,
-    StoredResult, StoredRollup,
+    CommandError, Commands, Heartbeat, HeartbeatError, HistoryError, NodeAnswer, NodeInfo, NodeRequest, NodeStatus,
+    Pending, ResultRange, RollupRange, Sender, StoredResult, StoredRollup,
 };
 
 const MINUTE: i64 = 60_000;
@@ -59,7 +60,7 @@ impl World {
         for (part, bytes) in parts.into_iter().enumerate() {
             self.command(Action::StoreConfiguration { digest: digest.clone(), part: part as u32, parts: count, bytes });
         }
-        self.command(Action::ActivateConfiguration { digest });
+        self.command(Action::ActivateConfiguration { digest, offered_by: None });
     }
 
     /// Moves on to a later instant.
@@ -88,7 +89,13 @@ impl World {
         let observations = checks.iter().map(|id| self.observation(id, outcome, sentence)).collect();
         self.sequence += 1;
         let location = LocationId::new("london").expect("a legal id");
-        self.apply(Body::Results(Batch { location, incarnation: 1, sequence: self.sequence, observations }));
+        self.apply(Body::Results(Batch {
+            location,
+            node: NodeId(1),
+            incarnation: 1,
+            sequence: self.sequence,
+            observations,
+        }));
     }
 
     fn observation(&self, id: &str, outcome: Outcome, sentence: &str) -> Observation {
@@ -371,12 +378,14 @@ pub(crate) struct Fake {
     pub(crate) heartbeats: Mutex<Vec<Heartbeat>>,
     /// Commands taken.
     pub(crate) commands: Mutex<Vec<Command>>,
+    /// Wishes about nodes taken.
+    pub(crate) node_requests: Mutex<Vec<(Sender, NodeRequest)>>,
     /// Whether everything is refused.
     pub(crate) is_down: bool,
     /// Results given out.
     pub(crate) results: Vec<StoredResult>,
     /// How the node says it is.
-    pub(crate) node: Option<NodeStatus>,
+    pub(crate) node: Mutex<Option<NodeStatus>>,
 }
 
 impl Commands for Fake {
@@ -402,6 +411,29 @@ impl Commands for Fake {
         })
     }
 
+    fn node(&self, sender: Sender, request: NodeRequest) -> Pending<'_, Result<NodeAnswer, CommandError>> {
+        Box::pin(async move {
+            if self.is_down {
+                return Err(CommandError::NotCommitted { because: "no leader is known".to_owned() });
+            }
+            let answer = match &request {
+                NodeRequest::Invite { .. } => NodeAnswer::Invited {
+                    ticket: "mainstay-ticket-1".to_owned(),
+                    node: NodeId(4_711),
+                    expires: at("2026-11-20T22:59:15Z"),
+                },
+                NodeRequest::Remove { node } if node == "none" => {
+                    NodeAnswer::Refused { why: "there is no node none; `mainstay node list` shows them".to_owned() }
+                }
+                NodeRequest::Remove { .. } | NodeRequest::TransferLeadership { .. } | NodeRequest::RotateAuthority => {
+                    NodeAnswer::Done { said: "It is done.".to_owned() }
+                }
+            };
+            self.node_requests.lock().expect("not poisoned").push((sender, request));
+            Ok(answer)
+        })
+    }
+
     fn results(&self, range: ResultRange) -> Pending<'_, Result<Vec<StoredResult>, HistoryError>> {
         let within = |one: &&StoredResult| range.from <= one.scheduled && one.scheduled < range.to;
         let found = self.results.iter().filter(within).take(range.limit).cloned().collect();
@@ -421,16 +453,64 @@ impl Commands for Fake {
     }
 
     fn status(&self) -> NodeStatus {
-        self.node.clone().unwrap_or_else(|| NodeStatus {
-            applied_index: 77,
-            leader: Some("node-1".to_owned()),
-            log_refuses: None,
-            log_bytes: 1 << 20,
-            history_bytes: 1 << 22,
-            disk_free_bytes: 1 << 35,
-            is_tight: false,
-            uptime: Duration::from_secs(3_600),
-            rounds: web::commands::RoundCounts { started: 1_203, late: 2, skipped: 1 },
-        })
+        self.node.lock().expect("not poisoned").clone().unwrap_or_else(well)
     }
+}
+
+/// A node that is well, one of three.
+pub(crate) fn well() -> NodeStatus {
+    NodeStatus {
+        name: "london1".to_owned(),
+        has_quorum: true,
+        cut_off_since: None,
+        nodes: vec![
+            NodeInfo { is_leader: true, is_this_one: true, ..one_of_three(1, "london1") },
+            NodeInfo { lag_entries: Some(3), ..one_of_three(2, "paris1") },
+            NodeInfo {
+                role: Role::Witness,
+                is_present: false,
+                since: at("2026-11-20T21:47:02Z"),
+                url: None,
+                ..one_of_three(3, "frankfurt1")
+            },
+        ],
+        applied_index: 77,
+        leader: Some("london1".to_owned()),
+        log_refuses: None,
+        log_bytes: 1 << 20,
+        history_bytes: 1 << 22,
+        disk_free_bytes: 1 << 35,
+        is_tight: false,
+        uptime: Duration::from_secs(3_600),
+        rounds: web::commands::RoundCounts { started: 1_203, late: 2, skipped: 1 },
+    }
+}
+
+fn one_of_three(id: u64, name: &str) -> NodeInfo {
+    NodeInfo {
+        id: NodeId(id),
+        name: name.to_owned(),
+        address: format!("{name}.acme.example:8481"),
+        location: LocationId::new(name.trim_end_matches('1')).expect("a legal id"),
+        role: Role::Full,
+        is_voter: true,
+        is_leader: false,
+        is_present: true,
+        since: at("2026-11-02T08:00:00Z"),
+        is_this_one: false,
+        lag_entries: None,
+        version: "0.0.0-test".to_owned(),
+        url: Some(format!("https://{name}.acme.example")),
+    }
+}
+
+/// The same node after it has lost the others.
+pub(crate) fn cut_off(since: Timestamp) -> NodeStatus {
+    let mut node = NodeStatus { has_quorum: false, cut_off_since: Some(since), leader: None, ..well() };
+    for other in &mut node.nodes {
+        other.is_present = other.is_this_one;
+        other.is_leader = false;
+        other.lag_entries = None;
+    }
+    node
 }

@@ -2,12 +2,14 @@
 
 mod client;
 mod contrast;
+mod cut_off;
 mod events;
 mod heartbeats;
 mod limits;
 mod local_socket;
 mod made_up;
 mod metrics;
+mod nodes;
 mod operator;
 mod page;
 mod statuspage;

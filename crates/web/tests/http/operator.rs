@@ -171,7 +171,7 @@ async fn a_node_is_ready_when_it_does_its_work() {
     let reply = served.get("/readyz").await;
     assert_eq!((reply.status, reply.json::<Readiness>().reasons), (200, Vec::new()));
     let node = NodeStatus { log_refuses: Some("the disk is full".to_owned()), ..NodeStatus::default() };
-    let served = serve_with(timeless(), Some(demo()), Fake { node: Some(node), ..Fake::default() }).await;
+    let served = serve_with(timeless(), Some(demo()), Fake { node: Some(node).into(), ..Fake::default() }).await;
     let reply = served.get("/readyz").await;
     let readiness: Readiness = reply.json();
     assert_eq!(reply.status, 503);
