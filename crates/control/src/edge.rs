@@ -1,10 +1,17 @@
-//! What a prober decides alone: when each check runs, when a failed round is
-//! repeated, and when results are handed in.
+//! What a prober decides alone: which checks it makes, when each one runs, when
+//! a failed round is repeated, when results are handed in, and what it says
+//! when it is cut off from the others.
 //!
 //! The schedule is a hashed wheel: a million checks cost 32 bytes each and no
 //! task. **A round's time is a property of the check, not of the start of the
 //! process**: checks are spread over their interval by a hash of their id and
 //! stay in step over restarts, so results stay regular.
+
+mod cut_off;
+mod share;
+
+pub use cut_off::{CutOff, Notice};
+pub use share::{Share, share};
 
 use model::check::Check;
 use model::id::{CheckSlot, LocationId};

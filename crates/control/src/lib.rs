@@ -28,6 +28,7 @@ pub mod heartbeat;
 pub mod incident;
 mod index;
 pub mod judge;
+pub mod leader;
 pub mod ledger;
 pub mod members;
 pub mod page;
