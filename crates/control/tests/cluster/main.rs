@@ -1,0 +1,6 @@
+//! The cluster's own decisions: who may join and leave, and what the leader does about it.
+
+mod housekeeping;
+mod membership;
+mod offers;
+mod world;
