@@ -168,7 +168,8 @@ pub(crate) fn disinvite(
         return Err(format!("node {name} ({node}) has joined already; `mainstay node remove {name}` takes it out"));
     }
     if change(state).invitations.remove(&node).is_none() {
-        let open: Vec<String> = state.invitations().map(|known| known.invitation.node.to_string()).collect();
+        let open = state.invitations().filter(|known| known.redeemed_by.is_none());
+        let open: Vec<String> = open.map(|known| known.invitation.node.to_string()).collect();
         let open = if open.is_empty() { "none is open".to_owned() } else { format!("open are {}", open.join(", ")) };
         return Err(format!("there is no invitation for node {node}; {open}"));
     }
