@@ -1,0 +1,1 @@
+//! Two or more hubs over real sockets.
