@@ -41,7 +41,11 @@ pub fn user(name: &str) -> Option<(u32, u32)> {
     Some((fields.next()?.parse().ok()?, fields.next()?.parse().ok()?))
 }
 
-fn skip(why: &str) {
+/// Says that a test is skipped, and why.
+///
+/// # Panics
+/// `CI` is set.
+pub fn skip(why: &str) {
     assert!(std::env::var_os("CI").is_none(), "{why}, and CI is set; `cargo xtask setup` installs what tests need");
     println!("skipped: {why}");
 }

@@ -1,6 +1,6 @@
 //! Waiting for a level, with a bound; never for an edge, never without one.
 
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::time::{Duration, Instant};
 
 /// Between two looks: short beside any server's start, long beside the look.
@@ -39,6 +39,14 @@ pub fn accepts(address: SocketAddr) -> bool {
 /// take it before it is used; who starts a server there must be ready to try
 /// another one.
 pub fn free_address() -> SocketAddr {
-    let listener = TcpListener::bind("127.0.0.1:0").expect("loopback has a free port");
+    free_address_at(Ipv4Addr::LOCALHOST.into())
+}
+
+/// As [`free_address`], at another address of this place.
+///
+/// # Panics
+/// This place does not have it.
+pub fn free_address_at(ip: IpAddr) -> SocketAddr {
+    let listener = TcpListener::bind((ip, 0)).expect("an address of ours has a free port");
     listener.local_addr().expect("a bound socket has an address")
 }

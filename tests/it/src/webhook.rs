@@ -2,7 +2,7 @@
 //! receiver of webhooks with moods.
 
 use std::io::{BufRead, BufReader, Read, Write};
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -21,7 +21,15 @@ impl Target {
     /// # Panics
     /// There is no free port.
     pub fn start() -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+        Self::start_at(Ipv4Addr::LOCALHOST.into())
+    }
+
+    /// As [`Target::start`], at another address of this place.
+    ///
+    /// # Panics
+    /// There is no free port.
+    pub fn start_at(ip: IpAddr) -> Self {
+        let listener = TcpListener::bind((ip, 0)).expect("a free port");
         let address = listener.local_addr().expect("it is bound");
         let target = Self { address, fails: Arc::default(), answered: Arc::default() };
         let serving = target.clone();
@@ -101,7 +109,15 @@ impl Receiver {
     /// # Panics
     /// There is no free port.
     pub fn start(mood: Mood) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+        Self::start_at(Ipv4Addr::LOCALHOST.into(), mood)
+    }
+
+    /// As [`Receiver::start`], at another address of this place.
+    ///
+    /// # Panics
+    /// There is no free port.
+    pub fn start_at(ip: IpAddr, mood: Mood) -> Self {
+        let listener = TcpListener::bind((ip, 0)).expect("a free port");
         let address = listener.local_addr().expect("it is bound");
         let receiver = Self { address, mood: Arc::new(Mutex::new(mood)), arrived: Arc::default() };
         let serving = receiver.clone();

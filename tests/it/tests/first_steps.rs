@@ -8,8 +8,8 @@
 
 use it::http;
 use it::mainstay::{Mainstay, binary};
+use it::network::in_own_network;
 use it::process::Process;
-use it::program::{require, require_root};
 use it::servers::{Nginx, Postfix, Postgres, Redis, Sshd};
 use it::wait;
 use serde_json::Value;
@@ -21,8 +21,6 @@ use std::time::Duration;
 
 /// A first round of every check, on a busy machine.
 const UP_TIMEOUT: Duration = Duration::from_secs(90);
-/// Says that this process is the one in its own network.
-const INSIDE: &str = "MAINSTAY_TEST_NETWORK";
 
 #[test]
 fn init_finds_real_servers_and_all_of_them_pass() {
@@ -124,30 +122,6 @@ fn a_machine_on_which_nothing_listens_gets_a_running_start() {
     assert!(printed(&in_directory(&directory, &["config", "check"]), 0).contains("is right"));
     let text = fs::read_to_string(directory.path().join("mainstay.yaml")).unwrap();
     assert!(text.contains("# - name: Website"), "it shows how to go on: {text}");
-}
-
-/// Runs this test again in a process with a network of its own, in which only
-/// loopback exists, and returns whether we are that process.
-fn in_own_network(test: &str) -> bool {
-    if std::env::var_os(INSIDE).is_some() {
-        return true;
-    }
-    if require("unshare").is_none() || require("ip").is_none() || !require_root() {
-        return false;
-    }
-    // Built outside, where the registry can be reached.
-    binary();
-    let inside = "ip link set lo up && exec \"$0\" \"$@\"";
-    let mut command = Command::new("unshare");
-    command.args(["--net", "sh", "-c", inside]).arg(std::env::current_exe().unwrap());
-    command.args(["--exact", test, "--nocapture", "--test-threads=1"]).env(INSIDE, "yes").env("MAINSTAY_BIN", binary());
-    let output = command.output().unwrap();
-    let said = [output.stdout, output.stderr].concat();
-    let said = String::from_utf8_lossy(&said);
-    assert!(output.status.success(), "in a network of its own: {said}");
-    assert!(said.contains("1 passed"), "{test} is the name of no test: {said}");
-    println!("{said}");
-    false
 }
 
 fn all_checks_are_up(mainstay: &Mainstay, count: u64) {

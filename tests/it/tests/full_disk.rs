@@ -3,20 +3,16 @@
 //!
 //! The disk is a small one in memory, which only root can mount.
 
+use it::disk::SmallDisk;
 use it::mainstay::Mainstay;
-use it::program::{require, require_root};
 use it::wait;
 use it::webhook::{Mood, Receiver, Target};
 use serde_json::Value;
-use std::fs::File;
-use std::io::Write;
-use std::path::{Path, PathBuf};
-use std::process::Command;
 use std::time::Duration;
 
 /// Holds the log's reserve (64 MiB) and the history's first files (64 MiB), and
 /// leaves the room that history wants before it writes again (160 MiB).
-const DISK_SIZE: &str = "size=352m";
+const DISK_SIZE: &str = "352m";
 /// Everything here takes a few seconds on an idle machine.
 const NOTICE_TIMEOUT: Duration = Duration::from_secs(60);
 /// Commands that use up what an almost full disk has left, and some more.
@@ -111,46 +107,6 @@ fn a_node_starts_on_a_full_disk_and_a_new_one_says_what_it_needs() {
     mainstay.restart();
 }
 
-/// A disk of its own for the data directory. Dropped, it is unmounted.
-struct SmallDisk(PathBuf);
-
-impl SmallDisk {
-    fn mount(at: &Path) -> Option<Self> {
-        require("mount")?;
-        if !require_root() {
-            return None;
-        }
-        std::fs::create_dir(at).expect("its parent is ours");
-        let done = Command::new("mount").args(["-t", "tmpfs", "-o", DISK_SIZE, "tmpfs"]).arg(at).output();
-        let done = done.expect("it is installed");
-        assert!(done.status.success(), "cannot mount: {}", String::from_utf8_lossy(&done.stderr));
-        Some(Self(at.to_owned()))
-    }
-
-    /// Takes all the room there is, to the last byte.
-    fn fill(&self) {
-        let mut file = File::options().create(true).append(true).open(self.other()).expect("an empty file fits");
-        for size in [1 << 20, 4096, 1] {
-            while file.write_all(&vec![7; size]).is_ok() {}
-        }
-    }
-
-    fn make_room(&self) {
-        std::fs::remove_file(self.other()).expect("it was filled");
-    }
-
-    fn other(&self) -> PathBuf {
-        self.0.join("of-another-program")
-    }
-}
-
-impl Drop for SmallDisk {
-    fn drop(&mut self) {
-        // Lazily, since the server that is killed next may still hold files.
-        let _ = Command::new("umount").arg("--lazy").arg(&self.0).status();
-    }
-}
-
 fn on_a_small_disk(target: &Target, receiver: &Receiver) -> Option<(Mainstay, SmallDisk)> {
     let yaml = format!(
         "page: {{ name: Test }}\ndefaults: {{ every: 1s, timeout: 900ms, retry: 1s }}\n\
@@ -160,7 +116,7 @@ fn on_a_small_disk(target: &Target, receiver: &Receiver) -> Option<(Mainstay, Sm
         target.address()
     );
     let mut mainstay = Mainstay::prepare(&yaml);
-    let disk = SmallDisk::mount(mainstay.data())?;
+    let disk = SmallDisk::mount(mainstay.data(), DISK_SIZE)?;
     mainstay.restart();
     Some((mainstay, disk))
 }

@@ -6,29 +6,27 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on stops where it stands")]
 
-use it::mainstay::{Mainstay, binary};
-use it::program::{require, require_root};
+use it::mainstay::Mainstay;
+use it::network::in_own_network;
+use it::program::require;
 use it::servers::{Named, Nginx, Postfix, Postgres, Redis, Server, Sshd};
 use it::wait;
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::{Command, Output};
 use std::time::Duration;
 
 /// A few rounds of every check, on a busy machine.
 const NOTICE_TIMEOUT: Duration = Duration::from_secs(120);
-/// Says that this process is the one in its own network.
-const INSIDE: &str = "MAINSTAY_TEST_NETWORK";
-const TEST: &str = "every_kind_of_check_is_up_down_and_up_again";
 const TOKEN: &str = "0123456789abcdef-kinds";
 /// An address for documentation (RFC 5737) that only our own network has.
 const HOST: &str = "192.0.2.7";
 
 #[test]
 fn every_kind_of_check_is_up_down_and_up_again() {
-    if !in_own_network() {
+    if !in_own_network("every_kind_of_check_is_up_down_and_up_again") {
         return;
     }
     let Some(mut machine) = Machine::start() else { return };
@@ -268,26 +266,6 @@ fn host(act: &str) {
         let done = Command::new("ip").args(arguments).args([&format!("{HOST}/32"), "dev", "lo"]).output().unwrap();
         assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
     }
-}
-
-/// Runs the test again in a process with a network of its own, in which only
-/// loopback exists, and returns whether we are that process.
-fn in_own_network() -> bool {
-    if std::env::var_os(INSIDE).is_some() {
-        return true;
-    }
-    if require("unshare").is_none() || require("ip").is_none() || !require_root() {
-        return false;
-    }
-    let inside = "ip link set lo up && exec \"$0\" \"$@\"";
-    let mut command = Command::new("unshare");
-    let this: &Path = &std::env::current_exe().unwrap();
-    command.args(["--net", "sh", "-c", inside]).arg(this).args(["--exact", TEST, "--nocapture"]);
-    // Built outside, where the registry can be reached.
-    let output = command.env(INSIDE, "yes").env("MAINSTAY_BIN", binary()).output().unwrap();
-    let said = String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned();
-    assert!(output.status.success() && said.contains("1 passed"), "in a network of its own: {said}");
-    false
 }
 
 fn printed(output: &Output, code: i32) -> String {
