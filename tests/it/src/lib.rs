@@ -19,6 +19,7 @@ pub mod chromium;
 pub mod cluster;
 pub mod disk;
 pub mod http;
+pub mod linearizability;
 pub mod mainstay;
 pub mod network;
 pub mod node;
