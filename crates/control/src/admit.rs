@@ -4,6 +4,7 @@
 //! What is refused says what is allowed.
 
 use crate::alert;
+use crate::aside;
 use crate::decision::Reason;
 use crate::delivery;
 use crate::incident::Line;
@@ -168,6 +169,7 @@ fn replace(state: &mut State, configuration: Configuration, digest: &str, effect
     state.revision = state.applied_index();
     state.attention.clear();
     state.rebuild_index();
+    aside::reconfigure(state, effects);
     delivery::abandon(state, effects);
     abandon_incidents(state, &before, known, effects);
 }

@@ -9,7 +9,7 @@ use crate::decision::{Hold, NotTold, Reason};
 use crate::delivery;
 use crate::heartbeat;
 use crate::incident::{Incident, Line};
-use crate::judge;
+use crate::judge::{self, Seen};
 use crate::standing::{ServiceState, active_work};
 use crate::state::{Effect, State};
 use model::check::CheckKind;
@@ -139,8 +139,9 @@ fn is_being_confirmed(state: &State, slot: CheckSlot) -> bool {
     let (Some((_, check)), Some(known)) = (state.target(slot), state.check(slot)) else {
         return false;
     };
-    let silent_after = judge::silent_after(check);
-    known.seens.iter().any(|seen| seen.is_suspect() && state.now().since(seen.last) <= silent_after)
+    let (silent_after, aside) = (judge::silent_after(check), state.aside_numbers());
+    let is_heard = |seen: &Seen| state.now().since(seen.last) <= silent_after && !aside.contains(&seen.location);
+    known.seens.iter().any(|seen| seen.is_suspect() && is_heard(seen))
 }
 
 /// Whether an incident of `service` is held because of `other`. Then it does
@@ -362,7 +363,21 @@ fn findings(state: &State, service: &Service) -> String {
             known.since
         ));
     }
+    lines.extend(perhaps_us(state, service));
     lines.join("\n")
+}
+
+/// What is to be said when most of what a location looks at fails, and no other
+/// location looks at it, so that none can be asked whether it is true.
+fn perhaps_us(state: &State, service: &Service) -> Option<String> {
+    let alone = service.checks.iter().filter_map(|check| match check.from.as_slice() {
+        [only] => Some((only, state.recent.get(only)?.mostly_failing()?)),
+        _ => None,
+    });
+    let (location, (failing, of)) = alone.into_iter().next()?;
+    Some(format!(
+        "Of the last {of} checks made from {location}, {failing} failed: perhaps it is {location}'s own network. No other location looks at this one, so none could be asked."
+    ))
 }
 
 fn tell(state: &mut State, service: &Service, id: IncidentId, step: Step, text: &str, effects: &mut BTreeSet<Effect>) {

@@ -3,8 +3,9 @@
 //! A [`Reason`] is the log field, the metric label, the sentence on page and
 //! terminal, and the assertion in the tests; there is no second explanation.
 
+use crate::aside::Because;
 use crate::judge::Tally;
-use model::id::{CheckId, IncidentId, ReceiverId, ServiceId};
+use model::id::{CheckId, IncidentId, LocationId, ReceiverId, ServiceId};
 use model::message::Step;
 use model::time::{Timestamp, humane_duration};
 use model::verdict::{ServiceStatus, Verdict};
@@ -125,6 +126,20 @@ pub enum Reason {
         /// How many nodes there are.
         of: u16,
     },
+    /// A location is silent in every vote from here on.
+    SetAside {
+        /// Which.
+        location: LocationId,
+        /// Why.
+        because: Because,
+    },
+    /// A location that was set aside has its votes again.
+    HeardAgain {
+        /// Which.
+        location: LocationId,
+        /// Since when it was set aside.
+        since: Timestamp,
+    },
     /// A node's way out began or ceased to work.
     WayOut {
         /// The node's name.
@@ -195,6 +210,8 @@ impl Reason {
             Self::Commanded { .. } => "commanded",
             Self::Presence { .. } => "presence",
             Self::WayOut { .. } => "way_out",
+            Self::SetAside { .. } => "set_aside",
+            Self::HeardAgain { .. } => "heard_again",
         }
     }
 }
@@ -235,6 +252,10 @@ impl fmt::Display for Reason {
             Self::Presence { node, is_present, left, of } => {
                 let is = if *is_present { "is heard" } else { "is not heard any more" };
                 write!(f, "node {node} {is}; {left} of {of} nodes are there")
+            }
+            Self::SetAside { location, because } => write!(f, "location {location} is not heard: {because}"),
+            Self::HeardAgain { location, since } => {
+                write!(f, "location {location} is heard again; it had been set aside since {since}")
             }
             Self::WayOut { node, works: true, text } => write!(f, "node {node} has a way out: {text}"),
             Self::WayOut { node, works: false, text } => write!(f, "node {node} has no way out: {text}"),

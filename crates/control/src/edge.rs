@@ -154,9 +154,12 @@ impl Schedule {
             let slot = self.slots[at as usize];
             let next = slot.next;
             if slot.due_ms <= now_ms {
-                due.push(Due { slot: CheckSlot(at), scheduled: Timestamp::from_ms(slot.due_ms) });
+                let regular = slot.next_regular(now_ms);
+                // After a pause the round counts for the last time that was missed, or it would be late.
+                let scheduled = slot.due_ms.max(regular - i64::from(slot.every_ms));
+                due.push(Due { slot: CheckSlot(at), scheduled: Timestamp::from_ms(scheduled) });
                 self.unlink(at);
-                self.link(at, slot.next_regular(now_ms));
+                self.link(at, regular);
             }
             at = next;
         }

@@ -5,6 +5,9 @@
 //! quorum.** Rounds in which we could not look ([`Outcome::Own`]) count for
 //! nothing: if they go on, the location is silent, and the check becomes
 //! unknown, never down. Outages are dated back to their first failed round.
+//! Rounds that come too late to say how it is now ([`late_after`]) count for
+//! nothing either, and time that was unknown when they came stays so: what was
+//! concluded then was told and shown, and is not rewritten.
 
 use model::check::{Check, CheckKind};
 use model::observation::Outcome;
@@ -17,6 +20,10 @@ use std::time::Duration;
 /// Intervals without a real look after which a location is silent: one may be
 /// late, two may be bad luck.
 const SILENT_AFTER_INTERVALS: u32 = 3;
+
+/// The least age of a round that comes too late, so that short intervals leave
+/// a node the time to find the leader anew.
+const LATE_AFTER_MIN: Duration = Duration::from_secs(30);
 
 /// What one location says of a check, its thresholds applied.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -90,9 +97,14 @@ impl Seen {
         self.fails > 0 && self.reading != Reading::Failing
     }
 
-    /// Counts one round. A round older than the last one is late and says nothing about now.
+    /// Whether a round is newer than the last one that was counted.
+    pub fn is_overtaken_by(&self, scheduled: Timestamp) -> bool {
+        self.last == Timestamp::EPOCH || scheduled > self.last
+    }
+
+    /// Counts one round. A round older than the last one says nothing about now.
     pub fn count(&mut self, scheduled: Timestamp, outcome: Outcome, thresholds: Thresholds) {
-        if self.last != Timestamp::EPOCH && scheduled <= self.last {
+        if !self.is_overtaken_by(scheduled) {
             return;
         }
         match outcome {
@@ -180,6 +192,8 @@ pub struct Tally {
     pub slow: u16,
     /// Those that say it does not work.
     pub failing: u16,
+    /// Of the silent ones those that are set aside.
+    pub aside: u16,
 }
 
 impl Tally {
@@ -201,6 +215,7 @@ impl fmt::Display for Tally {
                 (1, _, _) => "its location sees it fail",
                 (_, 1, _) => "its location sees a limit reached",
                 (_, _, 1) => "its location sees it work",
+                _ if self.aside > 0 => "its location is set aside",
                 _ => "its location says nothing",
             });
         }
@@ -212,7 +227,11 @@ impl fmt::Display for Tally {
             self.slow,
             self.good,
             self.silent()
-        )
+        )?;
+        match self.aside {
+            0 => Ok(()),
+            aside => write!(f, " ({aside} set aside)"),
+        }
     }
 }
 
@@ -232,13 +251,22 @@ pub fn silent_after(check: &Check) -> Duration {
     check.every * SILENT_AFTER_INTERVALS + check.timeout
 }
 
-/// Takes the vote of the assigned locations, which are all that `seens` holds.
-pub fn vote(seens: &[Seen], check: &Check, now: Timestamp) -> Vote {
+/// How old a round may be when it is logged; from then on it comes too late.
+pub fn late_after(check: &Check) -> Duration {
+    (check.every * SILENT_AFTER_INTERVALS).max(LATE_AFTER_MIN) + check.timeout
+}
+
+/// Takes the vote of the assigned locations, which are all that `seens` holds;
+/// those in `aside` are silent.
+pub fn vote(seens: &[Seen], check: &Check, aside: &[u16], now: Timestamp) -> Vote {
     if matches!(check.kind, CheckKind::Heartbeat(_)) {
         return last_beat(seens, now);
     }
     let mut tally = Tally { assigned: u16::try_from(check.from.len()).unwrap_or(u16::MAX).max(1), ..Tally::default() };
-    let is_heard = |seen: &&Seen| seen.reading != Reading::None && now.since(seen.last) <= silent_after(check);
+    let is_aside = |seen: &Seen| aside.contains(&seen.location);
+    let is_heard =
+        |seen: &&Seen| seen.reading != Reading::None && now.since(seen.last) <= silent_after(check) && !is_aside(seen);
+    tally.aside = u16::try_from(seens.iter().filter(|seen| is_aside(seen)).count()).unwrap_or(u16::MAX);
     for seen in seens.iter().filter(is_heard) {
         match seen.reading {
             Reading::Good => tally.good += 1,

@@ -14,12 +14,14 @@
 //! [`Effect`], and every choice returns its [`decision::Reason`], which is the
 //! log field, the metric label and the sentence people read.
 //!
-//! Reading order: [`state`], [`judge`], [`flap`], [`standing`], [`ledger`],
+//! Reading order: [`state`], [`judge`], [`aside`], [`flap`], [`standing`], [`ledger`],
 //! [`alert`], [`incident`], [`delivery`], [`admit`], [`members`],
-//! [`heartbeat`], [`decision`], [`page`], [`shared_fate`], [`edge`].
+//! [`heartbeat`], [`decision`], [`page`], [`leader`], [`shared_fate`],
+//! [`edge`].
 
 pub mod admit;
 pub mod alert;
+pub mod aside;
 pub mod decision;
 pub mod delivery;
 pub mod edge;

@@ -2,6 +2,7 @@
 //! what the passing of time changed, and carries it up to the services.
 
 use crate::alert;
+use crate::aside::{self, Recent};
 use crate::decision::Reason;
 use crate::heartbeat;
 use crate::judge::{self, Seen, Thresholds};
@@ -14,6 +15,7 @@ use model::service::{Impact, Maintenance, Service};
 use model::time::{Timestamp, humane_duration};
 use model::verdict::{ServiceStatus, Verdict};
 use serde::{Deserialize, Serialize};
+use smallvec::SmallVec;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
@@ -59,13 +61,17 @@ impl ServiceState {
 
 /// Judges the rounds of a batch.
 pub(crate) fn results(state: &mut State, batch: &Batch, effects: &mut BTreeSet<Effect>) {
-    let Some(location) = state.location_number(&batch.location) else {
+    let Some(number) = state.location_number(&batch.location) else {
         return;
     };
     let configuration = Arc::clone(&state.configuration);
     let index = Arc::clone(&state.index);
+    let has_no_way_out = state.member(batch.node).is_some_and(|known| known.egress_broken.is_some());
+    let place = Place { number, aside: state.aside_numbers() };
+    let mut recent = state.recent.remove(&batch.location).unwrap_or_default();
     let mut touched = BTreeSet::new();
     let mut counts: BTreeMap<(&'static str, Outcome), u64> = BTreeMap::new();
+    let mut late = 0;
     for observation in &batch.observations {
         let Some((service, position)) = index.targets.get(observation.slot.0 as usize).copied().flatten() else {
             continue;
@@ -73,30 +79,68 @@ pub(crate) fn results(state: &mut State, batch: &Batch, effects: &mut BTreeSet<E
         let owner = &configuration.services[service as usize];
         let check = &owner.checks[position as usize];
         *counts.entry((check.kind.name(), observation.outcome)).or_default() += 1;
-        if !check.from.contains(&batch.location) {
+        // A heartbeat comes to us by itself, whatever becomes of our own way out.
+        let is_blind = has_no_way_out && !matches!(check.kind, CheckKind::Heartbeat(_));
+        if is_blind || !check.from.contains(&batch.location) {
             continue;
         }
-        if result(state, owner, check, location, observation, effects) {
+        if is_late(state.now(), check, observation) {
+            late += 1;
+        } else if result(state, (owner, check), &place, observation, &mut recent, effects) {
             touched.insert(service);
         }
     }
-    for ((kind, outcome), count) in counts {
-        state.count_result(&batch.location, kind, outcome, count);
-    }
+    state.recent.insert(batch.location.clone(), recent);
+    state.count_results(&batch.location, counts, late);
+    aside::review(state, &mut touched, effects);
     settle(state, touched, effects);
+}
+
+/// Where a round was made, and which places do not count at the moment.
+struct Place {
+    number: u16,
+    aside: SmallVec<[u16; 4]>,
+}
+
+impl Place {
+    fn is_aside(&self, location: u16) -> bool {
+        self.aside.contains(&location)
+    }
+}
+
+/// Whether a round comes too late to say anything about now. What a heartbeat
+/// says holds until the next one is due.
+fn is_late(now: Timestamp, check: &Check, observation: &Observation) -> bool {
+    let is_old = now.since(observation.scheduled) > judge::late_after(check);
+    is_old && !holds_still(now, check, observation)
+}
+
+fn holds_still(now: Timestamp, check: &Check, observation: &Observation) -> bool {
+    match &check.kind {
+        CheckKind::Heartbeat(beat) => heartbeat::deadline(beat, observation.scheduled) > now,
+        CheckKind::Http(_)
+        | CheckKind::Tcp(_)
+        | CheckKind::Icmp(_)
+        | CheckKind::Dns(_)
+        | CheckKind::Tls(_)
+        | CheckKind::Smtp(_)
+        | CheckKind::Ssh(_)
+        | CheckKind::Postgres(_)
+        | CheckKind::Redis(_)
+        | CheckKind::Plugin(_) => false,
+    }
 }
 
 /// Counts one round; returns whether the service must be looked at.
 fn result(
     state: &mut State,
-    service: &Service,
-    check: &Check,
-    location: u16,
+    (service, check): (&Service, &Check),
+    place: &Place,
     observation: &Observation,
+    recent: &mut Recent,
     effects: &mut BTreeSet<Effect>,
 ) -> bool {
-    let now = state.now();
-    let slot = observation.slot;
+    let (now, slot, outcome) = (state.now(), observation.slot, observation.outcome);
     let Some(known) = state.checks.get_mut(slot.0 as usize) else {
         return false;
     };
@@ -104,28 +148,78 @@ fn result(
     if observation.scheduled < known.created {
         return false;
     }
-    let was_suspect = known.seens.iter().any(Seen::is_suspect);
-    note(known, check, observation);
-    if !known.seens.iter().any(|seen| seen.location == location) {
-        known.seens.push(Seen::new(location));
+    if !known.seens.iter().any(|seen| seen.location == place.number) {
+        known.seens.push(Seen::new(place.number));
     }
-    let seen = known.seens.iter_mut().find(|seen| seen.location == location).expect("just made sure");
-    seen.count(observation.scheduled.min(now), observation.outcome, thresholds(check, observation));
-    let is_suspect = known.seens.iter().any(Seen::is_suspect);
-    if is_suspect && !was_suspect && check.from.len() > 1 {
+    let at = known.seens.iter().position(|seen| seen.location == place.number).expect("just made sure");
+    let before = known.seens[at];
+    let Some(counted_at) = counted_at(now, check, known, &before, observation) else {
+        return false;
+    };
+    let is_suspect =
+        |known: &CheckState| known.seens.iter().any(|seen| seen.is_suspect() && !place.is_aside(seen.location));
+    let (was_suspect, has_changed) = (is_suspect(known), has_changed(known, &before, outcome));
+    known.seens[at].count(counted_at, outcome, thresholds(check, observation));
+    if outcome != Outcome::Own && !matches!(check.kind, CheckKind::Heartbeat(_)) {
+        recent.count(slot, outcome == Outcome::Fail);
+    }
+    if place.is_aside(place.number) {
+        return false;
+    }
+    note(known, check, observation);
+    if known.seens[at].fails > 0 && before.fails == 0 && !is_called_for(known, check, place, now) {
         effects.insert(Effect::LookNow(slot));
     }
-    let flapped = match observation.outcome {
-        Outcome::Own => None,
-        Outcome::Pass | Outcome::Degraded => known.flap.count(false),
-        Outcome::Fail => known.flap.count(true),
-    };
-    let percent = known.flap.percent();
+    let flapped = has_changed.and_then(|has_changed| known.flap.count(has_changed));
+    let (percent, suspicion_turned) = (known.flap.percent(), was_suspect != is_suspect(known));
     if let Some(is_flapping) = flapped {
         state.decide(Some(&service.id), Some(&check.id), Reason::Flapping { is_flapping, percent });
     }
     let changed = conclude(state, service, check, slot);
-    changed || flapped.is_some() || was_suspect != is_suspect
+    changed || flapped.is_some() || suspicion_turned
+}
+
+/// The moment for which a round counts; `None` if a newer one was counted before.
+///
+/// A beat that was on its way when it was missed, and still holds, is a sign of
+/// life now: the next one may be a day away.
+fn counted_at(
+    now: Timestamp,
+    check: &Check,
+    known: &CheckState,
+    before: &Seen,
+    observation: &Observation,
+) -> Option<Timestamp> {
+    let scheduled = observation.scheduled.min(now);
+    if before.is_overtaken_by(scheduled) {
+        return Some(scheduled);
+    }
+    let was_overtaken = known.looked.is_none_or(|looked| scheduled > looked) && holds_still(now, check, observation);
+    was_overtaken.then_some(now)
+}
+
+/// Whether a round went otherwise than the one before at this place; `None` if
+/// it says nothing. That a heartbeat was missed is no round.
+fn has_changed(known: &CheckState, before: &Seen, outcome: Outcome) -> Option<bool> {
+    let was_missed = known.failure.as_ref().is_some_and(|failure| failure.cause == Cause::Missed);
+    let has_failed = match outcome {
+        Outcome::Own => return None,
+        Outcome::Pass | Outcome::Degraded => false,
+        Outcome::Fail => true,
+    };
+    let is_first = before.fails == 0 && before.works == 0;
+    Some(!is_first && has_failed != (before.fails > 0 && !was_missed))
+}
+
+/// Whether nobody else has to be called to look, when a location has seen a
+/// check fail that had worked there. If another one saw that a moment ago, all
+/// were called and their rounds are on their way: in an outage that all see,
+/// each would call all others again otherwise.
+fn is_called_for(known: &CheckState, check: &Check, place: &Place, now: Timestamp) -> bool {
+    let lately = |seen: &Seen| now.since(seen.run_start) <= check.retry + check.timeout;
+    let has_called =
+        |seen: &Seen| seen.location != place.number && !place.is_aside(seen.location) && seen.fails > 0 && lately(seen);
+    matches!(check.kind, CheckKind::Heartbeat(_)) || check.from.len() < 2 || known.seens.iter().any(has_called)
 }
 
 /// A heartbeat speaks for itself: one is enough either way, and there is no pause between two.
@@ -179,12 +273,12 @@ fn note(known: &mut CheckState, check: &Check, observation: &Observation) {
 }
 
 /// Takes the vote on a check; returns whether its verdict changed.
-fn conclude(state: &mut State, service: &Service, check: &Check, slot: CheckSlot) -> bool {
+pub(crate) fn conclude(state: &mut State, service: &Service, check: &Check, slot: CheckSlot) -> bool {
     let now = state.now();
     let Some(known) = state.checks.get(slot.0 as usize) else {
         return false;
     };
-    let vote = judge::vote(&known.seens, check, now);
+    let vote = judge::vote(&known.seens, check, &state.aside_numbers(), now);
     if vote.verdict == known.verdict {
         return false;
     }

@@ -9,6 +9,7 @@ mod transplant;
 
 pub use transplant::{Transplant, Unsent};
 
+use crate::aside::{Aside, Recent};
 use crate::decision::{Decision, Reason};
 use crate::delivery::{Alarm, Delivery, ReceiverHealth};
 use crate::flap::Flap;
@@ -71,6 +72,9 @@ pub struct State {
     pub(crate) own_raised: BTreeMap<String, Alarm>,
     pub(crate) attention: BTreeSet<u32>,
     pub(crate) membership: Arc<Membership>,
+    pub(crate) asides: BTreeMap<LocationId, Aside>,
+    pub(crate) recent: BTreeMap<LocationId, Recent>,
+    pub(crate) late: BTreeMap<LocationId, u64>,
     pub(crate) sources: Sources,
     results: BTreeMap<(LocationId, String, Outcome), u64>,
     decisions: Arc<VecDeque<Arc<Decision>>>,
@@ -218,6 +222,9 @@ impl Default for State {
             own_raised: BTreeMap::new(),
             attention: BTreeSet::new(),
             membership: Arc::default(),
+            asides: BTreeMap::new(),
+            recent: BTreeMap::new(),
+            late: BTreeMap::new(),
             sources: Sources::default(),
             results: BTreeMap::new(),
             decisions: Arc::default(),
@@ -315,8 +322,19 @@ impl State {
         }
     }
 
-    pub(crate) fn count_result(&mut self, location: &LocationId, kind: &'static str, outcome: Outcome, count: u64) {
-        *self.results.entry((location.clone(), kind.to_owned(), outcome)).or_default() += count;
+    /// Counts the rounds of a batch by kind of check and outcome, and those of them that were late.
+    pub(crate) fn count_results(
+        &mut self,
+        location: &LocationId,
+        counts: BTreeMap<(&'static str, Outcome), u64>,
+        late: u64,
+    ) {
+        for ((kind, outcome), count) in counts {
+            *self.results.entry((location.clone(), kind.to_owned(), outcome)).or_default() += count;
+        }
+        if late > 0 {
+            *self.late.entry(location.clone()).or_default() += late;
+        }
     }
 
     pub(crate) fn remember_command(&mut self, key: &str, outcome: &CommandOutcome) {

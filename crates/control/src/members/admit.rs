@@ -6,6 +6,7 @@
 //! looks for that before it proposes one.
 
 use super::{InvitationState, MemberState, Membership};
+use crate::aside;
 use crate::decision::Reason;
 use crate::state::{Effect, State};
 use model::check::HostPort;
@@ -325,9 +326,11 @@ fn change(state: &mut State) -> &mut Membership {
     Arc::make_mut(&mut state.membership)
 }
 
-/// Notes what was done. Who makes which check may have changed with it.
+/// Notes what was done. Who makes which check may have changed with it, and
+/// who tells whether a location has a way out.
 fn done(state: &mut State, command: &Command, what: String, effects: &mut BTreeSet<Effect>) {
     state.decide(None, None, Reason::Commanded { actor: command.actor.clone(), what });
+    aside::review_ways_out(state, effects);
     effects.extend([Effect::Publish, Effect::Reconfigure]);
 }
 

@@ -4,6 +4,7 @@
 //! when it lasts, because a node that is restarted is back within seconds.
 
 use super::{MemberState, Membership};
+use crate::aside;
 use crate::decision::Reason;
 use crate::delivery;
 use crate::state::{Effect, State};
@@ -35,6 +36,7 @@ pub(crate) fn presence(state: &mut State, node: NodeId, is_present: bool, effect
         let text = format!("Node {name} is heard again; {left} of {of} nodes are there.");
         end(state, &absent(node), &format!("Node {name} is heard again"), &text, effects);
     }
+    aside::review_ways_out(state, effects);
     effects.extend([Effect::Publish, Effect::Reconfigure]);
 }
 
@@ -54,6 +56,7 @@ pub(crate) fn egress(state: &mut State, node: NodeId, works: bool, text: &str, e
         let text = format!("Its checks count again: {text}");
         end(state, &cut_out(node), &format!("Node {name} has a way out again"), &text, effects);
     }
+    aside::review_ways_out(state, effects);
     effects.extend([Effect::Publish, Effect::Reconfigure]);
 }
 

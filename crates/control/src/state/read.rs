@@ -4,6 +4,7 @@
 //! not found, and nobody panics about it.
 
 use super::{CheckState, State};
+use crate::aside::Aside;
 use crate::decision::Decision;
 use crate::delivery::{self, Delivery, ReceiverHealth};
 use crate::incident::Incident;
@@ -17,6 +18,7 @@ use model::member::{Authority, NodeId};
 use model::observation::Outcome;
 use model::service::{Maintenance, Service};
 use model::time::Timestamp;
+use smallvec::SmallVec;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
@@ -142,6 +144,22 @@ impl State {
     /// How many rounds ended how, by location, kind of check and outcome.
     pub const fn result_counts(&self) -> &BTreeMap<(LocationId, String, Outcome), u64> {
         &self.results
+    }
+
+    /// The locations that are silent for now, since when and why; none in good times.
+    pub const fn locations_set_aside(&self) -> &BTreeMap<LocationId, Aside> {
+        &self.asides
+    }
+
+    /// How many rounds of each location came too late to say anything about
+    /// the state of their check; they are among [`State::result_counts`] as well.
+    pub const fn late_counts(&self) -> &BTreeMap<LocationId, u64> {
+        &self.late
+    }
+
+    /// The positions of the locations that are set aside.
+    pub(crate) fn aside_numbers(&self) -> SmallVec<[u16; 4]> {
+        self.asides.keys().filter_map(|id| self.location_number(id)).collect()
     }
 
     /// Whether an alarm about Mainstay itself is raised.

@@ -41,6 +41,9 @@ impl State {
         let mut state = self.clone();
         state.membership = Arc::default();
         state.sources = Sources::default();
+        // Whether a location has a way out its new nodes will tell.
+        state.asides.clear();
+        state.recent.clear();
         state.uploads = Arc::default();
         state.conditions.clear();
         // Alarms about nodes can only be ended by these nodes; those about receivers end here too.

@@ -37,7 +37,9 @@ pub(crate) fn decision(decision: &Decision) -> api::Decision {
         | Reason::GivenUp { .. }
         | Reason::Commanded { .. }
         | Reason::Presence { .. }
-        | Reason::WayOut { .. } => (None, None),
+        | Reason::WayOut { .. }
+        | Reason::SetAside { .. }
+        | Reason::HeardAgain { .. } => (None, None),
     };
     api::Decision {
         index: decision.index,
