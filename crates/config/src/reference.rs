@@ -44,7 +44,8 @@ receivers:
 ## One file, several nodes
 
 `page`, `locations`, `defaults`, `services`, `receivers`, `mail` and `maintenance` are replicated: what one node's file says
-holds for all nodes. `location`, `listen`, `data`, `log`, `cluster` and `allow_plugins` concern only the node that has the file.
+holds for all nodes. `location`, `listen`, `data`, `log`, `allow_plugins`, `cluster` and `backup` concern only the node that
+has the file.
 A file that says nothing of what is replicated is enough for a node that joins others, and never replaces what they have:
 
 ```yaml
