@@ -47,7 +47,7 @@ impl Document {
     }
 
     /// The same with the stamp of the state that it shows.
-    pub(crate) fn as_of(mut self, stamp: Timestamp) -> Self {
+    pub(crate) fn true_at(mut self, stamp: Timestamp) -> Self {
         self.headers.insert(freshness::AS_OF, freshness::stamp(stamp));
         self
     }

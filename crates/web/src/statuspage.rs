@@ -164,7 +164,7 @@ fn document(published: &Published, freshness: Freshness, resource: Resource) -> 
             body.scheduled_maintenances = Some(maintenance::all(state, is_stale, |is_active| is_active))
         }
     }
-    Document::open_json(serde_json::to_string(&body).expect("own types always encode")).as_of(state.now())
+    Document::open_json(serde_json::to_string(&body).expect("own types always encode")).true_at(state.now())
 }
 
 /// When what is shown changed last.

@@ -122,13 +122,13 @@ impl Moment {
 /// The front page.
 pub(crate) fn front(published: &Published, freshness: Freshness) -> Document {
     let view = control::page::view(&published.state);
-    Document::html(front::render(&view, published.state.revision() > 0, freshness), &POLICY).as_of(view.now)
+    Document::html(front::render(&view, published.state.revision() > 0, freshness), &POLICY).true_at(view.now)
 }
 
 /// The page of one incident; `None` if there is none, or none that is public.
 pub(crate) fn incident(state: &State, id: IncidentId, freshness: Freshness) -> Option<Document> {
     let incident = state.incident(id).filter(|incident| incident.is_public)?;
-    Some(Document::html(incident::render(state, incident, freshness), &POLICY).as_of(state.now()))
+    Some(Document::html(incident::render(state, incident, freshness), &POLICY).true_at(state.now()))
 }
 
 /// A page that says why there is nothing else.

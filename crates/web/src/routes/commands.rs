@@ -2,7 +2,7 @@
 
 use crate::api::command::{ActionRequest, CommandAnswer, CommandRequest};
 use crate::commands::CommandError;
-use crate::error_page::{json, problem};
+use crate::error_page::{Refusal, json};
 use crate::shared::Shared;
 use axum::Router;
 use axum::body::{Body, to_bytes};
@@ -30,58 +30,58 @@ pub(super) fn routes() -> Router<Arc<Shared>> {
     Router::new().route("/api/v1/commands", post(command))
 }
 
-async fn command(State(shared): State<Arc<Shared>>, body: Body) -> Response<Body> {
-    let read =
-        read_body(body).await.and_then(|request| read(request).map_err(|why| problem(StatusCode::BAD_REQUEST, why)));
-    let command = match read {
-        Ok(command) => command,
-        Err(refusal) => return refusal,
-    };
-    if let Some(since) = shared.commands.status().cut_off_since {
-        return cut_off(since);
-    }
+async fn command(State(shared): State<Arc<Shared>>, body: Body) -> Result<Response<Body>, Refusal> {
+    let command = read(read_body(body).await?).map_err(bad)?;
+    refuse_if_cut_off(&shared)?;
     match shared.commands.command(command).await {
-        Ok(CommandOutcome::Accepted) => json(StatusCode::OK, &CommandAnswer { is_accepted: true, refusal: None }),
+        Ok(CommandOutcome::Accepted) => Ok(json(StatusCode::OK, &CommandAnswer { is_accepted: true, refusal: None })),
         // The request was understood and decided: the refusal is its outcome, not an error of HTTP.
         Ok(CommandOutcome::Refused(why)) => {
-            json(StatusCode::OK, &CommandAnswer { is_accepted: false, refusal: Some(why) })
+            Ok(json(StatusCode::OK, &CommandAnswer { is_accepted: false, refusal: Some(why) }))
         }
-        Err(error) => not_done(&error),
+        Err(error) => Err(not_done(&error)),
     }
 }
 
-/// Reads what was sent as JSON; the answer that refuses it otherwise.
-pub(super) async fn read_body<T: DeserializeOwned>(body: Body) -> Result<T, Response<Body>> {
-    let bytes = match to_bytes(body, BODY_READ_MAX).await {
-        Ok(bytes) if bytes.len() <= BODY_MAX => bytes,
+/// Reads what was sent as JSON.
+pub(super) async fn read_body<T: DeserializeOwned>(body: Body) -> Result<T, Refusal> {
+    match to_bytes(body, BODY_READ_MAX).await {
+        Ok(bytes) if bytes.len() <= BODY_MAX => {
+            serde_json::from_slice(&bytes).map_err(|error| bad(format!("the command cannot be read: {error}")))
+        }
         Ok(_) | Err(_) => {
-            let why = format!("a command has at most {BODY_MAX} bytes");
-            return Err(problem(StatusCode::PAYLOAD_TOO_LARGE, why));
-        }
-    };
-    serde_json::from_slice(&bytes)
-        .map_err(|error| problem(StatusCode::BAD_REQUEST, format!("the command cannot be read: {error}")))
-}
-
-/// The answer to a command whose fate is not success.
-pub(super) fn not_done(error: &CommandError) -> Response<Body> {
-    match error {
-        CommandError::NotCommitted { .. } | CommandError::Unknown => {
-            problem(StatusCode::SERVICE_UNAVAILABLE, error.to_string())
+            Err(Refusal::new(StatusCode::PAYLOAD_TOO_LARGE, format!("a command has at most {BODY_MAX} bytes")))
         }
     }
 }
 
-/// The answer of a node without contact to the others. It is given before
-/// anything is sent: a wish that waits for a majority could still be granted
-/// long after whoever had it has gone another way.
-pub(super) fn cut_off(since: Timestamp) -> Response<Body> {
+/// Refuses a command on a node without contact to the others, before anything
+/// is sent: a wish that waits for a majority could still be granted long after
+/// whoever had it has gone another way.
+pub(super) fn refuse_if_cut_off(shared: &Shared) -> Result<(), Refusal> {
+    let Some(since) = shared.commands.status().cut_off_since else {
+        return Ok(());
+    };
     let why = format!(
         "nothing was done: this node has had no contact with the others since {since}, and a command counts only \
          when a majority of the nodes has it on disk. Ask another node, or bring the connection back; \
          `mainstay status` shows the nodes"
     );
-    problem(StatusCode::SERVICE_UNAVAILABLE, why)
+    Err(Refusal::new(StatusCode::SERVICE_UNAVAILABLE, why))
+}
+
+/// The answer to a command whose fate is not success.
+pub(super) fn not_done(error: &CommandError) -> Refusal {
+    match error {
+        CommandError::NotCommitted { .. } | CommandError::Unknown => {
+            Refusal::new(StatusCode::SERVICE_UNAVAILABLE, error.to_string())
+        }
+    }
+}
+
+/// The answer to a command that makes no sense.
+pub(super) fn bad(why: String) -> Refusal {
+    Refusal::new(StatusCode::BAD_REQUEST, why)
 }
 
 /// Checks who sends a command, and under which key.

@@ -1,11 +1,12 @@
 //! Nodes: who belongs to the cluster, and what changes that. On the local socket only.
 
-use super::commands::{at_most, cut_off, not_done, read_body};
+use super::commands::{at_most, bad, not_done, read_body, refuse_if_cut_off};
+use super::operator::present;
 use crate::api::node::{
     Invitation, InviteRequest, NodeAnswer, RemoveRequest, RoleName, RotateAuthorityRequest, TransferLeadershipRequest,
 };
 use crate::commands::{self, NodeRequest, Sender};
-use crate::error_page::{json, problem};
+use crate::error_page::{Refusal, json};
 use crate::operator;
 use crate::shared::Shared;
 use axum::Router;
@@ -34,29 +35,18 @@ pub(super) fn routes() -> Router<Arc<Shared>> {
         )
 }
 
-async fn nodes(State(shared): State<Arc<Shared>>) -> Response<Body> {
-    let Some(published) = shared.published() else {
-        return problem(StatusCode::SERVICE_UNAVAILABLE, "Mainstay is starting");
-    };
-    json(StatusCode::OK, &operator::nodes(&published.state, &shared.commands.status()))
+async fn nodes(State(shared): State<Arc<Shared>>) -> Result<Response<Body>, Refusal> {
+    let published = present(&shared)?;
+    Ok(json(StatusCode::OK, &operator::nodes(&published.state, &shared.commands.status())))
 }
 
-async fn wish<R: Wish>(State(shared): State<Arc<Shared>>, body: Body) -> Response<Body> {
-    let read = read_body::<R>(body).await.and_then(|request| {
-        let (sender, request) = request.read();
-        judge(&sender, &request).map_err(|why| problem(StatusCode::BAD_REQUEST, why))?;
-        Ok((sender, request))
-    });
-    let (sender, request) = match read {
-        Ok(read) => read,
-        Err(refusal) => return refusal,
-    };
-    if let Some(since) = shared.commands.status().cut_off_since {
-        return cut_off(since);
-    }
+async fn wish<R: Wish>(State(shared): State<Arc<Shared>>, body: Body) -> Result<Response<Body>, Refusal> {
+    let (sender, request) = read_body::<R>(body).await?.read();
+    judge(&sender, &request).map_err(bad)?;
+    refuse_if_cut_off(&shared)?;
     match shared.commands.node(sender, request).await {
-        Ok(answer) => json(StatusCode::OK, &answered(answer)),
-        Err(error) => not_done(&error),
+        Ok(answer) => Ok(json(StatusCode::OK, &answered(answer))),
+        Err(error) => Err(not_done(&error)),
     }
 }
 

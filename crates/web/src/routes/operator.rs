@@ -220,7 +220,7 @@ async fn events(State(shared): State<Arc<Shared>>, headers: HeaderMap) -> Answer
     shared.events.subscribe(&published.state, seen).ok_or_else(full)
 }
 
-fn present(shared: &Shared) -> Result<Arc<Published>, Refusal> {
+pub(super) fn present(shared: &Shared) -> Result<Arc<Published>, Refusal> {
     shared.published().ok_or_else(|| Refusal::new(StatusCode::SERVICE_UNAVAILABLE, "Mainstay is starting"))
 }
 

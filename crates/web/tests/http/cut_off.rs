@@ -202,7 +202,7 @@ async fn until(served: &Served, holds: fn(&str) -> bool) {
 
 /// The text of a page without its marks.
 fn words(page: &str) -> String {
-    let body = page.split("<div id=\"page\">").nth(1).expect("it has a body");
+    let body = page.split("<div id=\"cut\">").nth(1).expect("it has a place for it");
     let mut out = String::new();
     for part in body.split('<') {
         out.push_str(part.split_once('>').map_or(part, |(_, text)| text));
