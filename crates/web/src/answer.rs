@@ -2,6 +2,7 @@
 //! the routes, within a time and without taking the connection down by a bug.
 
 use crate::error_page;
+use crate::freshness;
 use crate::shared::Shared;
 use crate::visitor::{self, Via};
 use axum::Router;
@@ -15,11 +16,10 @@ use tower::ServiceExt as _;
 
 /// Answers one request, and says which node did and what it knew.
 pub(crate) async fn answer(shared: &Shared, router: &Router, via: Via, request: Request<Incoming>) -> Response<Body> {
-    let glance = shared.glance();
     // Taken before the answer is made, so that it never claims to know more than it does.
     let as_of = shared.published().map(|published| published.state.now());
     let mut response = respond(shared, router, via, request).await;
-    glance.sign(response.headers_mut(), as_of);
+    freshness::sign(response.headers_mut(), &shared.commands.contact(), as_of);
     response
 }
 

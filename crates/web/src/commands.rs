@@ -13,6 +13,7 @@ use model::observation::{Detail, Outcome};
 use model::time::Timestamp;
 use std::future::Future;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// An answer under way.
@@ -40,6 +41,10 @@ pub trait Commands: Send + Sync + 'static {
 
     /// How this node is. Called often and from async code: must not block.
     fn status(&self) -> NodeStatus;
+
+    /// Who this node is and whether it reaches the others. Asked for every
+    /// page, so it comes from memory: no disk, no lock that anything slow holds.
+    fn contact(&self) -> Contact;
 }
 
 /// Why a command was not carried out. A refusal is not an error but an outcome.
@@ -224,6 +229,15 @@ pub enum HistoryError {
         /// Why.
         because: String,
     },
+}
+
+/// Who a node is and whether it reaches the others: what every answer says of it.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Contact {
+    /// As [`NodeStatus::name`].
+    pub name: Arc<str>,
+    /// As [`NodeStatus::cut_off_since`].
+    pub cut_off_since: Option<Timestamp>,
 }
 
 /// How this node is.

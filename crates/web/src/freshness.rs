@@ -1,18 +1,10 @@
 //! Whether what is shown is the present, and under whose name it is shown.
-//!
-//! A node is asked how it is far more often than that can change, because
-//! every page says it; so its answer is kept for an instant.
 
-use crate::commands::NodeStatus;
+use crate::commands::Contact;
 use axum::http::header::Entry;
 use axum::http::{HeaderMap, HeaderName, HeaderValue};
 use model::time::Timestamp;
-use std::time::{Duration, Instant};
-
-/// How long a node's word about itself is taken for true: short beside the
-/// second in which a change must be seen, long beside the time between two
-/// requests of many visitors.
-const TRUE_FOR: Duration = Duration::from_millis(100);
+use std::time::Duration;
 
 /// The header that holds the stamp of the state from which an answer was made.
 pub(crate) const AS_OF: HeaderName = HeaderName::from_static("mainstay-as-of");
@@ -36,6 +28,15 @@ pub(crate) enum Freshness {
 }
 
 impl Freshness {
+    /// How far a state of this age is the present, at this time of the wall clock.
+    pub(crate) fn of(contact: &Contact, age: Duration, stale_after: Duration, now: Timestamp) -> Self {
+        match contact.cut_off_since {
+            Some(since) => Self::CutOff { since, is_today: since.day() == now.day() },
+            None if age > stale_after => Self::Stale,
+            None => Self::Present,
+        }
+    }
+
     /// Whether what is shown may be out of date; nothing may be green then.
     pub(crate) const fn is_past(self) -> bool {
         match self {
@@ -53,43 +54,17 @@ impl Freshness {
     }
 }
 
-/// What every answer says of the node.
-pub(crate) struct Glance {
-    asked: Instant,
-    name: Option<HeaderValue>,
-    cut_off_since: Option<Timestamp>,
-}
-
-impl Glance {
-    pub(crate) fn of(node: &NodeStatus) -> Self {
-        let name = HeaderValue::from_str(&node.name).ok().filter(|name| !name.is_empty());
-        Self { asked: Instant::now(), name, cut_off_since: node.cut_off_since }
+/// Writes onto an answer which node made it and from what. `as_of` is the stamp
+/// of the state there was when the request came: the answer knows that and
+/// perhaps more, unless it was finished before and says itself what it knows.
+pub(crate) fn sign(headers: &mut HeaderMap, contact: &Contact, as_of: Option<Timestamp>) {
+    if !contact.name.is_empty()
+        && let Ok(name) = HeaderValue::from_str(&contact.name)
+    {
+        headers.insert(NODE, name);
     }
-
-    /// Whether the node need not be asked again yet.
-    pub(crate) fn is_good(&self) -> bool {
-        self.asked.elapsed() < TRUE_FOR
-    }
-
-    /// How far a state of this age is the present, at this time of the wall clock.
-    pub(crate) fn freshness(&self, age: Duration, stale_after: Duration, now: Timestamp) -> Freshness {
-        match self.cut_off_since {
-            Some(since) => Freshness::CutOff { since, is_today: since.day() == now.day() },
-            None if age > stale_after => Freshness::Stale,
-            None => Freshness::Present,
-        }
-    }
-
-    /// Writes onto an answer which node made it and from what. `as_of` is the
-    /// state there was when the request came: the answer knows that and perhaps
-    /// more, unless it was finished before and says itself what it knows.
-    pub(crate) fn sign(&self, headers: &mut HeaderMap, as_of: Option<Timestamp>) {
-        if let Some(name) = &self.name {
-            headers.insert(NODE, name.clone());
-        }
-        if let (Some(as_of), Entry::Vacant(place)) = (as_of, headers.entry(AS_OF)) {
-            place.insert(stamp(as_of));
-        }
+    if let (Some(as_of), Entry::Vacant(place)) = (as_of, headers.entry(AS_OF)) {
+        place.insert(stamp(as_of));
     }
 }
 
@@ -111,14 +86,14 @@ mod tests {
         let since = at("2026-11-20T12:03:00Z");
         let evening = at("2026-11-20T23:59:59Z");
         let (second, minute) = (Duration::from_secs(1), Duration::from_secs(60));
-        let glance = |cut_off_since| Glance::of(&NodeStatus { cut_off_since, ..NodeStatus::default() });
         for (cut_off_since, age, now, expected) in [
             (None, second, evening, Freshness::Present),
             (None, minute, evening, Freshness::Stale),
             (Some(since), second, evening, Freshness::CutOff { since, is_today: true }),
             (Some(since), minute, evening.plus(second), Freshness::CutOff { since, is_today: false }),
         ] {
-            let found = glance(cut_off_since).freshness(age, Duration::from_secs(30), now);
+            let contact = Contact { cut_off_since, ..Contact::default() };
+            let found = Freshness::of(&contact, age, Duration::from_secs(30), now);
             assert_eq!(found, expected);
             assert_eq!(found.is_past(), expected != Freshness::Present);
         }
@@ -126,16 +101,22 @@ mod tests {
 
     #[test]
     fn a_finished_answer_keeps_the_stamp_it_was_made_with() {
-        let glance = Glance::of(&NodeStatus { name: "london1".to_owned(), ..NodeStatus::default() });
+        let contact = Contact { name: "london1".into(), ..Contact::default() };
         let mut headers = HeaderMap::new();
-        glance.sign(&mut headers, Some(at("2026-11-20T12:00:00Z")));
-        glance.sign(&mut headers, Some(at("2026-11-20T12:00:05Z")));
+        sign(&mut headers, &contact, Some(at("2026-11-20T12:00:00Z")));
+        sign(&mut headers, &contact, Some(at("2026-11-20T12:00:05Z")));
         assert_eq!(
             (&headers[AS_OF], &headers[NODE]),
-            (&HeaderValue::from_static("2026-11-20T12:00:00Z"), &HeaderValue::from_static("london1"))
+            (&stamp(at("2026-11-20T12:00:00Z")), &HeaderValue::from_static("london1"))
         );
-        let mut headers = HeaderMap::new();
-        Glance::of(&NodeStatus { name: "a\r\nb".to_owned(), ..NodeStatus::default() }).sign(&mut headers, None);
-        assert!(headers.is_empty(), "no name and no state, nothing to say");
+    }
+
+    #[test]
+    fn a_node_without_a_name_and_without_a_state_says_nothing() {
+        for name in ["", "a\r\nb"] {
+            let mut headers = HeaderMap::new();
+            sign(&mut headers, &Contact { name: name.into(), ..Contact::default() }, None);
+            assert!(headers.is_empty(), "{name:?}");
+        }
     }
 }

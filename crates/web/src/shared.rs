@@ -4,7 +4,7 @@
 use crate::cached::Cached;
 use crate::commands::Commands;
 use crate::events::Events;
-use crate::freshness::{Freshness, Glance};
+use crate::freshness::Freshness;
 use crate::heartbeat::starts::Starts;
 use crate::metrics::scrapes::Scrapes;
 use crate::options::Options;
@@ -23,7 +23,6 @@ pub(crate) struct Shared {
     pub(crate) page: Cached,
     statuspage: [Cached; Resource::ALL.len()],
     published: ArcSwapOption<Published>,
-    glance: ArcSwapOption<Glance>,
 }
 
 impl Shared {
@@ -35,7 +34,6 @@ impl Shared {
             page: Cached::default(),
             statuspage: std::array::from_fn(|_| Cached::default()),
             published: ArcSwapOption::empty(),
-            glance: ArcSwapOption::empty(),
             options,
             commands,
         }
@@ -56,17 +54,7 @@ impl Shared {
 
     /// How far a state is the present.
     pub(crate) fn freshness(&self, published: &Published) -> Freshness {
-        self.glance().freshness(published.age(), self.options.stale_after, published::now())
-    }
-
-    /// The node as it was an instant ago.
-    pub(crate) fn glance(&self) -> Arc<Glance> {
-        if let Some(glance) = self.glance.load_full().filter(|glance| glance.is_good()) {
-            return glance;
-        }
-        let glance = Arc::new(Glance::of(&self.commands.status()));
-        self.glance.store(Some(Arc::clone(&glance)));
-        glance
+        Freshness::of(&self.commands.contact(), published.age(), self.options.stale_after, published::now())
     }
 
     /// The place where one of the Statuspage documents is kept.

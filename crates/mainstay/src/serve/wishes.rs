@@ -13,8 +13,8 @@ use std::time::{Duration, Instant};
 use tokio::sync::{mpsc, oneshot};
 use web::Commands;
 use web::commands::{
-    CommandError, Heartbeat, HeartbeatError, HistoryError, NodeAnswer, NodeRequest, NodeStatus, Pending, ResultRange,
-    RollupRange, RollupStep, RoundCounts, Sender, StoredResult, StoredRollup,
+    CommandError, Contact, Heartbeat, HeartbeatError, HistoryError, NodeAnswer, NodeRequest, NodeStatus, Pending,
+    ResultRange, RollupRange, RollupStep, RoundCounts, Sender, StoredResult, StoredRollup,
 };
 
 /// Pieces of evidence looked at for the newest failure; passed rounds lie between them.
@@ -109,7 +109,9 @@ impl Commands for Wishes {
     }
 
     fn node(&self, _: Sender, _: NodeRequest) -> Pending<'_, Result<NodeAnswer, CommandError>> {
-        Box::pin(async move { Ok(NodeAnswer::Refused { why: "this server does not carry out wishes about nodes".to_owned() }) })
+        Box::pin(async move {
+            Ok(NodeAnswer::Refused { why: "this server does not carry out wishes about nodes".to_owned() })
+        })
     }
 
     fn results(&self, range: ResultRange) -> Pending<'_, Result<Vec<StoredResult>, HistoryError>> {
@@ -145,6 +147,10 @@ impl Commands for Wishes {
         })
     }
 
+    fn contact(&self) -> Contact {
+        Contact::default()
+    }
+
     fn status(&self) -> NodeStatus {
         let status = self.house.node.status();
         let (started, late, skipped) = self.house.lag.counts();
@@ -161,7 +167,8 @@ impl Commands for Wishes {
             history_bytes,
             disk_free_bytes: status.free_bytes,
             // History stops long before the log does.
-            is_tight: status.is_tight || self.house.node.state().conditions().contains_key(&ConditionKind::DiskFull),
+            is_tight: status.is_tight
+                || self.house.node.state().condition_holds(ConditionKind::DiskFull, self.house.node.id()),
             uptime: self.started.elapsed(),
             rounds: RoundCounts { started, late, skipped },
         }

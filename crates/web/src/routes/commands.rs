@@ -59,7 +59,7 @@ pub(super) async fn read_body<T: DeserializeOwned>(body: Body) -> Result<T, Refu
 /// is sent: a wish that waits for a majority could still be granted long after
 /// whoever had it has gone another way.
 pub(super) fn refuse_if_cut_off(shared: &Shared) -> Result<(), Refusal> {
-    let Some(since) = shared.commands.status().cut_off_since else {
+    let Some(since) = shared.commands.contact().cut_off_since else {
         return Ok(());
     };
     let why = format!(

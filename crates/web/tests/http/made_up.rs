@@ -18,8 +18,8 @@ use model::time::Timestamp;
 use std::sync::Mutex;
 use std::time::Duration;
 use web::commands::{
-    CommandError, Commands, Heartbeat, HeartbeatError, HistoryError, NodeAnswer, NodeInfo, NodeRequest, NodeStatus,
-    Pending, ResultRange, RollupRange, Sender, StoredResult, StoredRollup,
+    CommandError, Commands, Contact, Heartbeat, HeartbeatError, HistoryError, NodeAnswer, NodeInfo, NodeRequest,
+    NodeStatus, Pending, ResultRange, RollupRange, Sender, StoredResult, StoredRollup,
 };
 
 const MINUTE: i64 = 60_000;
@@ -454,6 +454,11 @@ impl Commands for Fake {
 
     fn status(&self) -> NodeStatus {
         self.node.lock().expect("not poisoned").clone().unwrap_or_else(well)
+    }
+
+    fn contact(&self) -> Contact {
+        let node = self.status();
+        Contact { name: node.name.into(), cut_off_since: node.cut_off_since }
     }
 }
 
