@@ -10,6 +10,7 @@ use model::entry::Command;
 use model::id::{CheckId, CheckSlot, LocationId};
 use model::member::{NodeId, Role};
 use model::observation::{Detail, Outcome};
+use model::secret::Secret;
 use model::time::Timestamp;
 use std::future::Future;
 use std::pin::Pin;
@@ -29,6 +30,12 @@ pub trait Commands: Send + Sync + 'static {
 
     /// Carries out what somebody wants with the nodes and answers when it is done here.
     fn node(&self, sender: Sender, request: NodeRequest) -> Pending<'_, Result<NodeAnswer, CommandError>>;
+
+    /// Begins a backup of this node and answers with its number; it goes on when nobody looks.
+    fn back_up(&self, request: BackupRequest) -> Pending<'_, Result<u64, BackupRefused>>;
+
+    /// Backups of this process, newest first, as many as are remembered.
+    fn backups(&self) -> Vec<BackupRun>;
 
     /// Reads stored results, oldest first, at most `limit`.
     fn results(&self, range: ResultRange) -> Pending<'_, Result<Vec<StoredResult>, HistoryError>>;
@@ -117,6 +124,77 @@ pub enum NodeAnswer {
     Refused {
         /// Why, with what is allowed.
         why: String,
+    },
+}
+
+/// A backup that somebody wants.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BackupRequest {
+    /// Where to: an absolute path, or `s3://bucket/prefix`; as configured when nothing is said.
+    pub to: Option<String>,
+    /// What it is encrypted with; never together with `recipients`. As
+    /// configured when neither is there.
+    pub passphrase: Option<Secret>,
+    /// Public keys of age for which it is encrypted.
+    pub recipients: Vec<String>,
+}
+
+/// Why a backup was not begun.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{why}")]
+pub struct BackupRefused {
+    /// Why, with what is allowed.
+    pub why: String,
+}
+
+/// A backup that was begun.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BackupRun {
+    /// Counted from 1 since the process started.
+    pub number: u64,
+    /// Whether it is made because its time had come, not because somebody asked.
+    pub is_scheduled: bool,
+    /// When it began.
+    pub started: Timestamp,
+    /// Where it goes, as it was said.
+    pub to: String,
+    /// `none`, `passphrase` or `recipients`.
+    pub encryption: &'static str,
+    /// How far it has come.
+    pub stage: BackupStage,
+}
+
+/// How far a backup has come.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum BackupStage {
+    /// It is being made.
+    Running {
+        /// What is being done.
+        phase: &'static str,
+        /// Bytes of this phase that are done.
+        done_bytes: u64,
+        /// Bytes of this phase; 0 if that is not known.
+        total_bytes: u64,
+    },
+    /// It is whole, and where it belongs.
+    Done {
+        /// When it ended.
+        ended: Timestamp,
+        /// Where it is: a path, or `s3://bucket/key`.
+        place: String,
+        /// Its length.
+        bytes: u64,
+        /// Index of the last entry in its state.
+        index: u64,
+        /// Stamp of that entry.
+        stamp: Timestamp,
+    },
+    /// It is not there.
+    Failed {
+        /// When it ended.
+        ended: Timestamp,
+        /// Why.
+        because: String,
     },
 }
 

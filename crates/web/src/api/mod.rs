@@ -6,6 +6,7 @@
 //! them for everybody else. **Fields are added, never changed or removed**;
 //! a reader ignores those it does not know.
 
+pub mod backup;
 pub mod command;
 pub mod node;
 

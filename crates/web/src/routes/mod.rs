@@ -1,9 +1,10 @@
 //! What is where.
 //!
 //! Two doors: over TCP everything that only reads, and heartbeats; over the
-//! local socket the same, commands and nodes. **No route of the first door leads to a
+//! local socket the same, commands, nodes and backups. **No route of the first door leads to a
 //! command.**
 
+mod backups;
 mod commands;
 mod nodes;
 mod operator;
@@ -32,7 +33,11 @@ pub(crate) fn over_tcp(shared: &Arc<Shared>) -> Router {
 
 /// The routes over the local socket.
 pub(crate) fn over_local_socket(shared: &Arc<Shared>) -> Router {
-    let routes = open().merge(operator::routes(Via::LocalSocket)).merge(commands::routes()).merge(nodes::routes());
+    let routes = open()
+        .merge(operator::routes(Via::LocalSocket))
+        .merge(commands::routes())
+        .merge(nodes::routes())
+        .merge(backups::routes());
     routes.with_state(Arc::clone(shared))
 }
 

@@ -18,8 +18,9 @@ use model::time::Timestamp;
 use std::sync::Mutex;
 use std::time::Duration;
 use web::commands::{
-    CommandError, Commands, Contact, Heartbeat, HeartbeatError, HistoryError, NodeAnswer, NodeInfo, NodeRequest,
-    NodeStatus, Pending, ResultRange, RollupRange, Sender, StoredResult, StoredRollup,
+    BackupRefused, BackupRequest, BackupRun, CommandError, Commands, Contact, Heartbeat, HeartbeatError, HistoryError,
+    NodeAnswer, NodeInfo, NodeRequest, NodeStatus, Pending, ResultRange, RollupRange, Sender, StoredResult,
+    StoredRollup,
 };
 
 const MINUTE: i64 = 60_000;
@@ -380,6 +381,10 @@ pub(crate) struct Fake {
     pub(crate) commands: Mutex<Vec<Command>>,
     /// Wishes about nodes taken.
     pub(crate) node_requests: Mutex<Vec<(Sender, NodeRequest)>>,
+    /// Backups asked for.
+    pub(crate) backup_requests: Mutex<Vec<BackupRequest>>,
+    /// Backups listed.
+    pub(crate) backups: Vec<BackupRun>,
     /// Whether everything is refused.
     pub(crate) is_down: bool,
     /// Results given out.
@@ -432,6 +437,20 @@ impl Commands for Fake {
             self.node_requests.lock().expect("not poisoned").push((sender, request));
             Ok(answer)
         })
+    }
+
+    fn back_up(&self, request: BackupRequest) -> Pending<'_, Result<u64, BackupRefused>> {
+        Box::pin(async move {
+            if self.is_down {
+                return Err(BackupRefused { why: "another backup is being made".to_owned() });
+            }
+            self.backup_requests.lock().expect("not poisoned").push(request);
+            Ok(1)
+        })
+    }
+
+    fn backups(&self) -> Vec<BackupRun> {
+        self.backups.clone()
     }
 
     fn results(&self, range: ResultRange) -> Pending<'_, Result<Vec<StoredResult>, HistoryError>> {

@@ -1,5 +1,6 @@
 //! The web room from outside: real requests over real sockets.
 
+mod backups;
 mod client;
 mod contrast;
 mod cut_off;
