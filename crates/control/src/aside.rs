@@ -14,7 +14,7 @@
 
 use crate::decision::Reason;
 use crate::delivery;
-use crate::judge::{self, Seen};
+use crate::judge::{self, Reading, Seen};
 use crate::standing;
 use crate::state::{Effect, State};
 use model::id::{CheckSlot, LocationId};
@@ -153,10 +153,11 @@ fn compare(state: &State, id: &LocationId) -> Comparison {
         let Some(begin) = known.seens.iter().find(|seen| seen.location == number).map(|seen| seen.run_start) else {
             continue;
         };
+        // That it worked before it began to fail here says nothing; that it failed before, something.
         let has_looked = |seen: &&Seen| {
             seen.location != number
                 && !aside.contains(&seen.location)
-                && seen.last >= begin
+                && (seen.fails > 0 || seen.last >= begin)
                 && state.now().since(seen.last) <= judge::silent_after(check)
         };
         let others = known.seens.iter().filter(has_looked).count();
@@ -292,7 +293,7 @@ fn revote(state: &mut State, id: &LocationId, touched: &mut BTreeSet<u32>, forge
             continue;
         };
         if forget_failures
-            && seen.fails > 0
+            && (seen.fails > 0 || seen.reading == Reading::Failing)
             && let Some(known) = state.checks.get_mut(slot.0 as usize)
         {
             known.seens.retain(|seen| seen.location != number);

@@ -244,6 +244,10 @@ pub struct Vote {
     pub since: Timestamp,
     /// How it came about.
     pub tally: Tally,
+    /// Whether the locations disagree, and enough others have begun to fail
+    /// that it may be confirmed in a moment: nobody is told of a disagreement
+    /// that is an outage a second later.
+    pub is_being_confirmed: bool,
 }
 
 /// How long a location may go without a real look before it counts as silent.
@@ -300,18 +304,24 @@ pub fn vote(seens: &[Seen], check: &Check, aside: &[u16], now: Timestamp) -> Vot
         // Until the round after the last real look was due, the state was verified.
         Verdict::Unknown => seens
             .iter()
+            .filter(|s| !is_aside(s))
             .map(|s| s.last)
             .max()
             .filter(|last| *last != Timestamp::EPOCH)
             .map(|last| last.plus(check.every)),
     };
-    Vote { verdict, since: since.unwrap_or(now).min(now), tally }
+    let suspect = heard().filter(|s| s.is_suspect()).count();
+    let is_being_confirmed = verdict == Verdict::Degraded
+        && tally.slow + tally.failing < quorum
+        && usize::from(tally.failing) + suspect >= usize::from(quorum);
+    Vote { verdict, since: since.unwrap_or(now).min(now), tally, is_being_confirmed }
 }
 
 /// A heartbeat comes to one location, whichever is asked, and that speaks for
 /// all until the next one is late: nobody looks in between.
 fn last_beat(seens: &[Seen], now: Timestamp) -> Vote {
-    let mut vote = Vote { verdict: Verdict::Unknown, since: now, tally: Tally { assigned: 1, ..Tally::default() } };
+    let tally = Tally { assigned: 1, ..Tally::default() };
+    let mut vote = Vote { verdict: Verdict::Unknown, since: now, tally, is_being_confirmed: false };
     let Some(last) = seens.iter().max_by_key(|seen| seen.last) else {
         return vote;
     };

@@ -279,7 +279,7 @@ pub(crate) fn conclude(state: &mut State, service: &Service, check: &Check, slot
         return false;
     };
     let vote = judge::vote(&known.seens, check, &state.aside_numbers(), now);
-    if vote.verdict == known.verdict {
+    if vote.verdict == known.verdict || (vote.is_being_confirmed && known.verdict < vote.verdict) {
         return false;
     }
     let from = known.verdict;

@@ -82,9 +82,14 @@ pub(crate) fn tick(state: &mut State, effects: &mut BTreeSet<Effect>) {
         if let (false, Some((since, text))) = (state.is_raised(&subject), &known.egress_broken) {
             let name = &known.member.name;
             let title = format!("Node {name} has no way out");
+            let location = &known.member.location;
+            let then = if state.asides.contains_key(location) {
+                format!("no other node of {location} has one, so {location} is not heard until one has")
+            } else {
+                format!("the other nodes of {location} make its checks")
+            };
             let text = format!(
-                "Node {name} in {} has had no way out since {since}: {text}. What it sees fail does not count.",
-                known.member.location
+                "Node {name} in {location} has had no way out since {since}: {text}. What it sees does not count; {then}."
             );
             delivery::tell_own(state, &subject, &title, &text, true, effects);
         }

@@ -1,23 +1,28 @@
-//! The world of a scenario: reads its lines, turns them into entries, compares what is expected.
+//! The world of a scenario: reads its lines and turns them into entries.
+//! `expect` compares what is expected, `nodes` plays the cluster's nodes,
+//! `read` reads the parts of a line.
 
-use control::State;
-use control::delivery::{self, DeliveryState};
+mod expect;
+mod nodes;
+mod read;
+
+use control::delivery;
 use control::state::CommandOutcome;
-use model::check::{Check, CheckKind, Family, HeartbeatCheck, HeartbeatSchedule, IcmpCheck, LatencyLimits};
+use control::{Effect, State};
+use model::check::{Check, CheckKind, HeartbeatCheck, HeartbeatSchedule};
 use model::configuration::Configuration;
 use model::entry::{Action, Answer, Body, Command, Entry, Origin};
-use model::id::{CheckId, IncidentId, LocationId, MaintenanceId, ReceiverId, ServiceId};
+use model::id::{CheckSlot, IncidentId, MaintenanceId, ReceiverId, ServiceId};
 use model::member::NodeId;
 use model::observation::{Batch, Cause, Detail, Failure, Observation, Outcome};
 use model::receiver::{Means, Receiver};
-use model::service::{Impact, Maintenance, Need, NeedClass, Service};
+use model::service::{Need, NeedClass, Service};
 use model::time::{Timestamp, parse_duration};
+use nodes::Node;
+use read::{MIDNIGHT, check, check_id, clock, location, maintenance, time, words};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::time::Duration;
-
-/// Midnight of the scenarios: 2026-01-01.
-const MIDNIGHT: i64 = 1_767_225_600_000;
 
 pub(crate) struct World {
     state: State,
@@ -28,6 +33,9 @@ pub(crate) struct World {
     answers: BTreeMap<ReceiverId, Answer>,
     transcript: String,
     decided: u64,
+    nodes: Vec<Node>,
+    /// How often all were called to look at a check at once.
+    calls: BTreeMap<CheckSlot, u32>,
 }
 
 type Played = Result<(), String>;
@@ -43,6 +51,8 @@ impl World {
             answers: BTreeMap::new(),
             transcript: String::new(),
             decided: 0,
+            nodes: Vec::new(),
+            calls: BTreeMap::new(),
         }
     }
 
@@ -76,6 +86,7 @@ impl World {
                 self.configuration.locations = names.iter().map(|name| location(name)).collect();
                 Ok(())
             }
+            ["node", name, "at", place, rest @ ..] => self.node(name, place, rest),
             ["service", id, rest @ ..] => self.service(id, rest),
             ["receiver", id, rest @ ..] => {
                 self.configuration.receivers.retain(|known| known.id.as_str() != *id);
@@ -203,6 +214,13 @@ impl World {
         match words {
             [place, "sees", id, how, rest @ ..] => self.see(place, id, how, rest, self.state.now()),
             [place, "saw", id, how, "at", when] => self.see(place, id, how, &[], time(when)?),
+            [name, "joins", "at", place] => self.join(name, place, None),
+            [name, "joins", "at", place, "for", other] => self.join(name, place, Some(other)),
+            [actor, "removes", name] => {
+                let node = self.number(name)?;
+                self.command(actor, Action::RemoveMember { node })
+            }
+            [name, how @ ("is" | "loses" | "has"), rest @ ..] => self.fare(name, &[&[*how], rest].concat()),
             [receiver, "answers", how, rest @ ..] => {
                 let reason = rest.first().map_or_else(|| "connection refused".to_owned(), |text| (*text).to_owned());
                 let answer = match *how {
@@ -231,31 +249,25 @@ impl World {
         }
     }
 
+    /// Hands a round in; `web*` stands for every check whose name begins so.
     fn see(&mut self, place: &str, id: &str, how: &str, rest: &[&str], scheduled: Timestamp) -> Played {
-        let slot = self.state.slot(&check_id(id)?).ok_or("no such check")?;
-        let (outcome, cause) = match how {
-            "up" => (Outcome::Pass, None),
-            "slow" => (Outcome::Degraded, Some(Cause::Slow)),
-            "down" => (Outcome::Fail, Some(Cause::Refused)),
-            "expired" => (Outcome::Fail, Some(Cause::CertificateExpired)),
-            "nothing" => (Outcome::Own, Some(Cause::Own)),
-            other => return Err(format!("nobody sees {other}; up, slow, down, expired or nothing")),
+        let seen = |slot| observation(slot, how, rest, scheduled);
+        let observations = match id.strip_suffix('*') {
+            Some(begin) => {
+                let is_meant = |slot: &CheckSlot| {
+                    self.state.target(*slot).is_some_and(|(_, check)| check.id.as_str().starts_with(begin))
+                };
+                self.state.slots().filter(is_meant).map(seen).collect::<Result<_, _>>()?
+            }
+            None => vec![seen(self.state.slot(&check_id(id)?).ok_or("no such check")?)?],
         };
-        let sentence = rest.first().map_or_else(|| format!("seen {how}"), |text| (*text).to_owned());
-        let detail =
-            cause.map(|cause| Box::new(Detail { failure: Some(Failure { cause, sentence }), ..Detail::default() }));
-        let observation = Observation { slot, scheduled, outcome, latency_us: 1000, detail };
-        let place = location(place);
+        let (location, node) = self.looker(place);
         self.sequence += 1;
-        let batch = Batch {
-            location: place,
-            node: NodeId(1),
-            incarnation: 1,
-            sequence: self.sequence,
-            observations: vec![observation],
-        };
-        self.apply(Body::Results(batch));
-        Ok(())
+        let batch = Batch { location, node, incarnation: 1, sequence: self.sequence, observations };
+        match self.apply(Body::Results(batch)) {
+            CommandOutcome::Accepted => Ok(()),
+            CommandOutcome::Refused(why) => Err(why),
+        }
     }
 
     fn command(&mut self, actor: &str, action: Action) -> Played {
@@ -268,24 +280,21 @@ impl World {
         }
     }
 
+    /// Makes the configuration active and lets the nodes found the cluster, at midnight.
+    fn start(&mut self) -> Played {
+        let bytes = self.configuration.encode();
+        let digest = "scenario".to_owned();
+        self.command("file", Action::StoreConfiguration { digest: digest.clone(), part: 0, parts: 1, bytes })?;
+        self.command("file", Action::ActivateConfiguration { digest, offered_by: None })?;
+        self.found()?;
+        self.transcript.clear();
+        Ok(())
+    }
+
     fn advance(&mut self, to: Timestamp) {
         if !self.is_active {
             self.is_active = true;
-            let bytes = self.configuration.encode();
-            for action in [
-                Action::StoreConfiguration { digest: "scenario".to_owned(), part: 0, parts: 1, bytes },
-                Action::ActivateConfiguration { digest: "scenario".to_owned(), offered_by: None },
-            ] {
-                self.index += 1;
-                let command = Command {
-                    actor: "file".to_owned(),
-                    origin: Origin::File,
-                    key: String::new(),
-                    expected_revision: None,
-                    action,
-                };
-                self.state.apply(self.index, &Entry { at: Timestamp::from_ms(MIDNIGHT), body: Body::Command(command) });
-            }
+            self.start().expect("a configuration and nodes that are accepted");
             self.decided = self.index;
         }
         while self.state.now() < to {
@@ -306,12 +315,17 @@ impl World {
     }
 
     fn apply(&mut self, body: Body) -> CommandOutcome {
-        self.apply_at(self.state.now(), body)
+        self.apply_at(self.state.now().max(Timestamp::from_ms(MIDNIGHT)), body)
     }
 
     fn apply_at(&mut self, at: Timestamp, body: Body) -> CommandOutcome {
         self.index += 1;
         let applied = self.state.apply(self.index, &Entry { at, body });
+        for effect in &applied.effects {
+            if let Effect::LookNow(slot) = effect {
+                *self.calls.entry(*slot).or_default() += 1;
+            }
+        }
         for decision in self.state.decisions().filter(|decision| decision.index > self.decided) {
             let about = decision
                 .check
@@ -329,134 +343,19 @@ impl World {
         self.decided = self.index;
         applied.outcome
     }
-
-    fn expect(&self, words: &[&str]) -> Played {
-        let found = match words {
-            ["no", "incident"] => {
-                let open: Vec<String> =
-                    self.state.incidents().filter(|i| i.is_open()).map(|i| i.title.clone()).collect();
-                return if open.is_empty() { Ok(()) } else { Err(format!("open: {open:?}")) };
-            }
-            ["incident", id, "open", "since", started] => {
-                let incident = self.incident(id)?;
-                (format!("{} {}", incident.is_open(), clock(incident.started)), format!("true {started}"))
-            }
-            ["incident", id, "resolved", "after", lasted] => {
-                let incident = self.incident(id)?;
-                let over = incident.resolved.ok_or("it is open")?;
-                let wanted = parse_duration(lasted).map_err(|e| e.to_string())?;
-                (format!("{:?}", over.since(incident.started)), format!("{wanted:?}"))
-            }
-            [receiver, "was", "told", steps @ ..] => {
-                let mut told: Vec<_> = self.state.deliveries().filter(|d| d.receiver.as_str() == *receiver).collect();
-                told.sort_by_key(|d| (d.message.at, d.message.step));
-                let of = |d: &&std::sync::Arc<delivery::Delivery>| matches!(d.state, DeliveryState::Delivered { .. });
-                let names: Vec<&str> = told.iter().filter(|d| of(d)).map(|d| d.message.step.name()).collect();
-                (names.join(" "), steps.join(" "))
-            }
-            ["nothing", "mentions", text] => {
-                let found = self.transcript.lines().find(|line| line.contains(text));
-                return found.map_or(Ok(()), |line| Err(format!("`{line}` does")));
-            }
-            [receiver, "last", "heard", title] => {
-                let told = self.state.deliveries().filter(|d| d.receiver.as_str() == *receiver);
-                let last = told.max_by_key(|d| d.number).ok_or("nothing was ever told")?;
-                (last.message.title.clone(), (*title).to_owned())
-            }
-            ["incident", id, "ends", text] => {
-                let line = self.incident(id)?.timeline.last().ok_or("no line")?;
-                (line.text.clone(), (*text).to_owned())
-            }
-            [service, "is", status] => (self.service_state(service)?.status().name().to_owned(), (*status).to_owned()),
-            [service, "is", status, "since", since] => {
-                let known = self.service_state(service)?;
-                (format!("{} {}", known.status().name(), clock(known.ledger.since())), format!("{status} {since}"))
-            }
-            other => return Err(format!("this cannot be expected: {other:?}")),
-        };
-        if found.0 == found.1 { Ok(()) } else { Err(format!("found `{}`", found.0)) }
-    }
-
-    fn incident(&self, id: &str) -> Result<&control::incident::Incident, String> {
-        let id = IncidentId(id.parse().map_err(|_| "a number")?);
-        self.state.incident(id).map(|incident| &**incident).ok_or_else(|| "there is no such incident".to_owned())
-    }
-
-    fn service_state(&self, id: &str) -> Result<&control::standing::ServiceState, String> {
-        let id = ServiceId::new(id).map_err(|e| e.to_string())?;
-        self.state.service(&id).ok_or_else(|| "there is no such service".to_owned())
-    }
 }
 
-fn check(id: &str, from: &[LocationId]) -> Check {
-    Check {
-        id: CheckId::new(id).expect("the service's id is one"),
-        kind: CheckKind::Icmp(IcmpCheck { host: "192.0.2.1".to_owned(), count: 1 }),
-        every: Duration::from_secs(60),
-        timeout: Duration::from_secs(10),
-        retry: Duration::from_secs(5),
-        down_after: 2,
-        up_after: 2,
-        from: from.to_vec(),
-        family: Family::Any,
-        latency: LatencyLimits::default(),
-    }
-}
-
-fn check_id(text: &str) -> Result<CheckId, String> {
-    CheckId::new(text).map_err(|e| e.to_string())
-}
-
-fn maintenance(
-    id: &str,
-    service: &str,
-    from: Timestamp,
-    until: Timestamp,
-    impact: &str,
-) -> Result<Maintenance, String> {
-    let impact = [Impact::AtRisk, Impact::Degraded, Impact::Outage].into_iter().find(|known| known.name() == impact);
-    Ok(Maintenance {
-        id: MaintenanceId::new(id).map_err(|e| e.to_string())?,
-        title: id.to_owned(),
-        from,
-        until,
-        services: vec![ServiceId::new(service).map_err(|e| e.to_string())?],
-        impact: impact.ok_or("at-risk, degraded or outage")?,
-    })
-}
-
-fn location(name: &str) -> LocationId {
-    LocationId::new(name).expect("locations of scenarios are legal ids")
-}
-
-/// Reads `hh:mm` or `hh:mm:ss` of the scenario's day.
-fn time(text: &str) -> Result<Timestamp, String> {
-    let parts: Vec<i64> = text
-        .split(':')
-        .map(|part| part.parse().map_err(|_| format!("not a time: {text}")))
-        .collect::<Result<_, _>>()?;
-    let (hour, minute, second) = match parts.as_slice() {
-        [hour, minute] => (*hour, *minute, 0),
-        [hour, minute, second] => (*hour, *minute, *second),
-        _ => return Err(format!("not a time: {text}")),
+fn observation(slot: CheckSlot, how: &str, rest: &[&str], scheduled: Timestamp) -> Result<Observation, String> {
+    let (outcome, cause) = match how {
+        "up" => (Outcome::Pass, None),
+        "slow" => (Outcome::Degraded, Some(Cause::Slow)),
+        "down" => (Outcome::Fail, Some(Cause::Refused)),
+        "expired" => (Outcome::Fail, Some(Cause::CertificateExpired)),
+        "nothing" => (Outcome::Own, Some(Cause::Own)),
+        other => return Err(format!("nobody sees {other}; up, slow, down, expired or nothing")),
     };
-    Ok(Timestamp::from_ms(MIDNIGHT + ((hour * 60 + minute) * 60 + second) * 1000))
-}
-
-fn clock(at: Timestamp) -> String {
-    let (_, _, _, hour, minute, second, _) = at.civil();
-    format!("{hour:02}:{minute:02}:{second:02}")
-}
-
-/// Splits a line at blanks, keeping what stands between quotes together.
-fn words(line: &str) -> Vec<String> {
-    let mut found = Vec::new();
-    for (at, part) in line.split('"').enumerate() {
-        if at % 2 == 1 {
-            found.push(part.to_owned());
-        } else {
-            found.extend(part.split_whitespace().map(str::to_owned));
-        }
-    }
-    found
+    let sentence = rest.first().map_or_else(|| format!("seen {how}"), |text| (*text).to_owned());
+    let detail =
+        cause.map(|cause| Box::new(Detail { failure: Some(Failure { cause, sentence }), ..Detail::default() }));
+    Ok(Observation { slot, scheduled, outcome, latency_us: 1000, detail })
 }
