@@ -239,15 +239,23 @@ mod tests {
     }
 
     #[test]
-    fn a_request_with_any_byte_changed_is_refused() {
+    fn a_request_with_a_changed_byte_never_gets_another_key_certified() {
         let (cluster, authority) = founded();
-        let request = PrivateKey::draw().signing_request();
+        let key = PrivateKey::draw();
+        let request = key.signing_request();
+        let mut refused = 0;
         for at in 0..request.len() {
             let mut changed = request.clone();
             changed[at] ^= 1;
-            let error = sign(&authority, &cluster, &changed, 1, AT).unwrap_err();
-            assert!(matches!(error, AuthorityError::Request), "byte {at}: {error}");
+            match sign(&authority, &cluster, &changed, 1, AT) {
+                // A few bytes are not signed and mean nothing, as the one that
+                // counts unused bits.
+                Ok(signed) => assert_eq!(signed.key, key.digest(), "byte {at}"),
+                Err(AuthorityError::Request) => refused += 1,
+                Err(other) => panic!("byte {at}: {other}"),
+            }
         }
+        assert!(refused > request.len() - 10, "{refused} of {}", request.len());
         sign(&authority, &cluster, &[], 1, AT).unwrap_err();
     }
 

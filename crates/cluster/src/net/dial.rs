@@ -3,7 +3,7 @@
 use super::Lane;
 use super::failure::DialError;
 use super::greeting::{self, GreetingError};
-use super::hub::Shared;
+use super::hub::{Credentials, Shared};
 use super::limits::{ADDRESSES_TRIED_MAX, GREETING_TIME_MAX};
 use super::link::Link;
 use super::way::{Outcome, Way};
@@ -30,17 +30,21 @@ pub(super) async fn attempt(
     tell: watch::Sender<Outcome>,
 ) {
     let known = way.known(&address);
+    let credentials = shared.credentials();
     let dialled = tokio::select! {
-        dialled = dial(&shared, peer, lane, &address, known) => dialled,
+        dialled = dial(&shared, &credentials, peer, lane, &address, known) => dialled,
         () = shared.closing.cancelled() => return,
     };
     let outcome = match dialled {
         Ok((stream, at)) => {
             let link = Link::start(&shared, peer, stream);
             way.reached(&address, at, &link);
-            // Trust may have changed since the handshake, and then nobody
-            // looked at this connection.
+            // Trust or our certificate may have changed since the handshake, and
+            // then nobody looked at this connection.
             way.verify(&shared.trust());
+            if !Arc::ptr_eq(&credentials, &shared.credentials()) {
+                way.retire();
+            }
             shared.handler.heard(peer);
             tracing::debug!(node = peer, %at, ?lane, "connected to a peer");
             Ok(link)
@@ -59,6 +63,7 @@ pub(super) async fn attempt(
 
 async fn dial(
     shared: &Arc<Shared>,
+    credentials: &Credentials,
     peer: NodeId,
     lane: Lane,
     address: &str,
@@ -66,7 +71,7 @@ async fn dial(
 ) -> Result<(TlsStream<TcpStream>, SocketAddr), DialError> {
     let mut last = None;
     for at in targets(address, known).await? {
-        match reach(shared, peer, lane, at).await {
+        match reach(shared, credentials, peer, lane, at).await {
             Ok(stream) => return Ok((stream, at)),
             Err(error) => last = Some(error),
         }
@@ -90,11 +95,12 @@ pub(super) async fn targets(address: &str, known: Option<SocketAddr>) -> Result<
 
 async fn reach(
     shared: &Arc<Shared>,
+    credentials: &Credentials,
     peer: NodeId,
     lane: Lane,
     at: SocketAddr,
 ) -> Result<TlsStream<TcpStream>, DialError> {
-    let config = shared.credentials().dialer.clone();
+    let config = Arc::clone(&credentials.dialer);
     let greeted = async {
         let mut stream = secure(config, tls::server_name(peer), at).await?;
         match greeting::begin(shared, &mut stream, peer, lane).await {

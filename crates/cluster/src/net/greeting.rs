@@ -53,10 +53,12 @@ pub(super) async fn begin<S: AsyncRead + AsyncWrite + Unpin>(
     peer: NodeId,
     lane: Lane,
 ) -> Result<(), GreetingError> {
-    say(stream, lane, shared.handler.hello()).await?;
+    let said = say(stream, lane, shared.handler.hello()).await;
+    // An acceptor that does not accept our certificate says so and closes, so
+    // that our words may meet a closed connection while its reason waits to be read.
     let theirs = listen(stream).await?;
-    admit(shared, stream, peer, theirs).await?;
-    Ok(())
+    said?;
+    admit(shared, stream, peer, theirs).await
 }
 
 /// Greets second, as the acceptor of a connection from `peer`; returns the lane it is for.

@@ -45,7 +45,6 @@ pub(crate) struct HubIdentity {
 /// What all tasks of a hub share.
 pub(super) struct Shared {
     pub(super) cluster: ClusterId,
-    pub(super) node: NodeId,
     pub(super) handler: Arc<dyn Handler>,
     pub(super) closing: CancellationToken,
     pub(super) tasks: TaskTracker,
@@ -79,13 +78,18 @@ impl Hub {
     /// Called inside a runtime; a listener is made non-blocking here.
     ///
     /// # Errors
-    /// The system does not take the listener.
+    /// The certificate names another node, or the system does not take the listener.
     pub(crate) fn start(
         identity: HubIdentity,
         trust: watch::Receiver<Arc<Trust>>,
         listener: Option<std::net::TcpListener>,
         handler: Arc<dyn Handler>,
     ) -> io::Result<Self> {
+        if identity.key.node() != identity.node {
+            let text =
+                format!("the certificate is that of node {}, this is node {}", identity.key.node(), identity.node);
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, text));
+        }
         let listener = match listener {
             Some(listener) => {
                 listener.set_nonblocking(true)?;
@@ -96,7 +100,6 @@ impl Hub {
         let credentials = Arc::new(Credentials::new(&identity.key, &trust));
         let shared = Arc::new(Shared {
             cluster: identity.cluster,
-            node: identity.node,
             handler,
             closing: CancellationToken::new(),
             tasks: TaskTracker::new(),

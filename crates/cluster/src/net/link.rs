@@ -229,12 +229,43 @@ async fn receive(
 ) -> Result<(), FrameError> {
     while let Some(head) = frame::read_head(&mut reader, FRAME_BYTES_MAX).await? {
         let body = frame::read_body(&mut reader, head).await?;
+        // First, so that whoever has the answer finds its sender counted as present.
+        shared.handler.heard(peer);
         match Kind::of(head.kind) {
             Some(Kind::Result) => waiting.answer(head.request, Ok(body)),
             Some(Kind::Failure) => waiting.answer(head.request, Err(String::from_utf8_lossy(&body).into_owned())),
             None => return Err(FrameError::Unknown { kind: head.kind }),
         }
-        shared.handler.heard(peer);
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_request_is_sent_or_taken_back_and_never_both() {
+        let fate = Fate(AtomicU8::new(QUEUED));
+        assert!(fate.send());
+        assert!(fate.give_up(), "too late");
+        let fate = Fate(AtomicU8::new(QUEUED));
+        assert!(!fate.give_up(), "in time");
+        assert!(!fate.send());
+        assert!(!fate.give_up(), "still not sent");
+    }
+
+    #[test]
+    fn whoever_leaves_is_not_waited_for() {
+        let waiting = Waiting(Mutex::new(Some(BTreeMap::new())));
+        let fate = Fate(AtomicU8::new(QUEUED));
+        let (answer, _answered) = oneshot::channel();
+        assert!(waiting.enter(1, answer));
+        drop(Leaving { waiting: &waiting, number: 1, fate: &fate });
+        assert!(waiting.lock().as_ref().is_some_and(BTreeMap::is_empty));
+        assert!(!fate.send());
+        waiting.end();
+        let (answer, _answered) = oneshot::channel();
+        assert!(!waiting.enter(2, answer));
+    }
 }

@@ -112,7 +112,7 @@ pub(crate) trait Handler: Send + Sync + 'static {
     /// The sentence is sent to the peer, and the connection is closed.
     fn admit(&self, peer: &Hello) -> Result<(), String>;
 
-    /// Answers a request. Runs to its end also when the connection breaks, for
+    /// Answers a request, in a task of its own. Runs to its end also when the connection breaks, for
     /// [`limits::FINISH_TIME_MAX`]; is dropped half-way only when the hub closes.
     ///
     /// Several of one connection run at a time, in no order.
@@ -124,7 +124,8 @@ pub(crate) trait Handler: Send + Sync + 'static {
     fn heard(&self, from: NodeId);
 
     /// Hears that a member does not admit us, on a connection that it accepted
-    /// or that we did; `why` is its sentence.
+    /// or that we did; `why` is its sentence. Comes with every attempt, several
+    /// times a second.
     fn refused(&self, by: NodeId, why: &str) {
         tracing::debug!(node = by, why, "a peer does not admit this node");
     }

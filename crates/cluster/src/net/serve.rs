@@ -96,10 +96,9 @@ async fn take(
         while let Some(ended) = handlers.try_join_next() {
             report(node, ended);
         }
-        let handling = shared.handler.handle(Caller::Member(node), head.kind, body);
-        let answers = answers.clone();
+        let (handler, answers) = (Arc::clone(&shared.handler), answers.clone());
         handlers.spawn(async move {
-            let result = handling.await;
+            let result = handler.handle(Caller::Member(node), head.kind, body).await;
             // Nobody reads it if the connection broke.
             let _ = answers.send(Answer { request: head.request, result, _place: place }).await;
         });
@@ -145,11 +144,12 @@ async fn finish(shared: &Shared, node: NodeId, mut handlers: JoinSet<()>) {
     loop {
         let ended = tokio::select! {
             ended = timeout_at(deadline, handlers.join_next()) => ended,
-            () = shared.closing.cancelled() => return,
+            () = shared.closing.cancelled() => return handlers.shutdown().await,
         };
         match ended {
             Ok(Some(ended)) => report(node, ended),
-            Ok(None) | Err(_) => return,
+            Ok(None) => return,
+            Err(_) => return handlers.shutdown().await,
         }
     }
 }
