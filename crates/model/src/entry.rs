@@ -41,6 +41,7 @@ impl Entry {
 }
 
 /// What an entry says.
+#[expect(clippy::large_enum_variant, reason = "an entry lives for a moment, and few are about members")]
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Body {
     /// Time has passed.

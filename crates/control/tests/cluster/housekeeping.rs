@@ -194,7 +194,7 @@ fn a_node_is_absent_after_a_while_and_present_at_once() {
     };
     assert_eq!(leader::presence(&world.state, &heard(4_999, 0)), []);
     let gone = Body::Presence { node: NodeId(2), is_present: false };
-    assert_eq!(leader::presence(&world.state, &heard(5_000, 0)), [gone.clone()]);
+    assert_eq!(leader::presence(&world.state, &heard(5_000, 0)), std::slice::from_ref(&gone));
     world.apply(gone);
     assert_eq!(leader::presence(&world.state, &heard(6_000, 0)), []);
     assert_eq!(leader::presence(&world.state, &heard(1_001, 0)), []);
