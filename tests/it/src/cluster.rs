@@ -121,7 +121,8 @@ impl Cluster {
     /// The name of the node that leads and knows that a majority follows it.
     pub fn leader(&self) -> Option<String> {
         let leads = |node: &&Node| {
-            node.status()
+            node.door
+                .status()
                 .is_some_and(|status| status["node"]["has_quorum"] == true && own(&status)["is_leader"] == true)
         };
         self.running().find(leads).map(|node| node.name().to_owned())
@@ -162,7 +163,7 @@ impl Cluster {
         names.sort_unstable();
         let mut leaders = Vec::new();
         for node in self.running() {
-            let Some(status) = node.status() else { return false };
+            let Some(status) = node.door.status() else { return false };
             let Some(members) = status["nodes"].as_array() else { return false };
             let mut known: Vec<&str> = members.iter().filter_map(|member| member["name"].as_str()).collect();
             known.sort_unstable();
@@ -178,14 +179,14 @@ impl Cluster {
         }
         leaders.len() == names.len()
             && leaders.iter().all(|leader| *leader == leaders[0])
-            && self.running().all(Node::is_ready)
+            && self.running().all(|node| node.door.is_ready())
     }
 
     /// What every node says, for messages of tests that failed.
     pub fn account(&self) -> String {
         let mut text = String::new();
         for node in &self.nodes {
-            let status = node.status().unwrap_or_default();
+            let status = node.door.status().unwrap_or_default();
             text.push_str(&format!(
                 "--- {} {}: {} {:#}\nits log ends:\n{}\n",
                 node.name(),

@@ -12,12 +12,15 @@
 //!
 //! Reading order: [`program`], [`process`], [`wait`], [`http`], [`certificates`],
 //! [`servers`], [`webhook`], [`mainstay`], [`chromium`]; for several nodes
-//! [`world`], [`node`], [`cluster`].
+//! [`world`], [`door`], [`node`], [`cluster`], and
+//! for all of it at random [`torture`].
 
 pub mod certificates;
 pub mod chromium;
+pub mod clock;
 pub mod cluster;
 pub mod disk;
+pub mod door;
 pub mod http;
 pub mod linearizability;
 pub mod mainstay;
@@ -27,6 +30,8 @@ pub mod process;
 pub mod program;
 pub mod random;
 pub mod servers;
+pub mod torture;
 pub mod wait;
+pub mod wall;
 pub mod webhook;
 pub mod world;

@@ -1,13 +1,12 @@
 //! One node of a cluster: the real binary in a place of a world, with a
 //! directory, a configuration and a log of its own.
 
-use crate::http::{self, Exchange, Response};
+use crate::door::Door;
 use crate::mainstay::binary;
 use crate::process::Process;
 use crate::wait;
 use crate::world::{Place, PlaceNumber};
 use rustix::process::Signal;
-use serde_json::{Value, json};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus, Output};
@@ -15,19 +14,20 @@ use std::time::Duration;
 
 /// Generous: the product's own target is a second, the machine may be busy.
 const SERVES_TIMEOUT: Duration = Duration::from_secs(40);
-/// Longer than any answer over the local socket takes, those included that say
-/// that no majority answered.
-const ANSWER_TIMEOUT: Duration = Duration::from_secs(40);
 /// The grace period for work in flight, and some more.
 const STOP_TIMEOUT: Duration = Duration::from_secs(40);
 /// Port of page and API.
 const PAGE_PORT: u16 = 8480;
 /// Port for the other nodes.
 const PEER_PORT: u16 = 8481;
+/// Its data directory, below its own one.
+const DATA: &str = "data";
 
 /// A node. Dropped, it is killed; its files stay with whoever gave the directory.
 #[derive(Debug)]
 pub struct Node {
+    /// Its local socket.
+    pub door: Door,
     name: String,
     location: String,
     place: Place,
@@ -36,25 +36,13 @@ pub struct Node {
     variables: Vec<(String, String)>,
 }
 
-/// How a command ended, as far as its sender can know.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Said {
-    /// It was carried out.
-    Accepted,
-    /// It was decided that it is not carried out, for this reason.
-    Refused(String),
-    /// It was said not to be in the log, for this reason; or nobody was there to take it.
-    NotTaken(String),
-    /// Nobody knows.
-    Unknown,
-}
-
 impl Node {
     /// A node that does not run yet, with an empty directory that is there
     /// already and stays when the node is dropped.
     pub fn new(name: &str, location: &str, place: &Place, directory: &Path) -> Self {
         let (name, location) = (name.to_owned(), location.to_owned());
         Self {
+            door: Door::of(&name, &directory.join(DATA)),
             name,
             location,
             place: place.clone(),
@@ -96,7 +84,7 @@ impl Node {
 
     /// Its data directory.
     pub fn data(&self) -> PathBuf {
-        self.directory.join("data")
+        self.directory.join(DATA)
     }
 
     /// Its configuration file.
@@ -122,7 +110,7 @@ impl Node {
     pub fn configure(&self, cluster: &str, rest: &str) {
         let Self { name, location, .. } = self;
         let text = format!(
-            "listen: \"{}\"\ndata: data\nlocation: {location}\n\
+            "listen: \"{}\"\ndata: {DATA}\nlocation: {location}\n\
              cluster: {{ name: {name}, listen: \"{peer}\", address: \"{peer}\"{cluster} }}\n{rest}",
             self.page(),
             peer = self.peer(),
@@ -137,10 +125,24 @@ impl Node {
     /// # Panics
     /// The binary cannot be started.
     pub fn join(&self, ticket: &str) -> Output {
+        self.place.inside(|| self.join_command(ticket).output().expect("the binary is there"))
+    }
+
+    /// As [`Node::join`], and waits for nothing.
+    ///
+    /// # Panics
+    /// The binary cannot be started.
+    pub fn spawn_join(&self, ticket: &str) -> Process {
+        let log = self.directory.join("join.log");
+        self.place.inside(|| Process::start(&mut self.join_command(ticket), &log))
+    }
+
+    fn join_command(&self, ticket: &str) -> Command {
         let (peer, page) = (self.peer().to_string(), self.page().to_string());
-        let arguments = ["join", ticket, "--address", &peer, "--cluster-listen", &peer, "--listen", &page];
-        let mine = ["--location", &self.location, "--name", &self.name, "--data", "data"];
-        self.command(&[&arguments[..], &mine[..]].concat())
+        let mut command = self.base_command();
+        command.args(["join", ticket, "--address", &peer, "--cluster-listen", &peer, "--listen", &page]);
+        command.args(["--location", &self.location, "--name", &self.name, "--data", DATA]);
+        command
     }
 
     /// Runs a subcommand in its place and returns what was said.
@@ -168,7 +170,7 @@ impl Node {
         self.launch();
         let known = wait::until(SERVES_TIMEOUT, || match self.ended() {
             Some(status) => Some(Some(status)),
-            None => self.get_locally("/healthz").is_some_and(|answer| answer.status == 200).then_some(None),
+            None => self.door.get("/healthz").is_some_and(|answer| answer.status == 200).then_some(None),
         });
         known.unwrap_or_else(|| panic!("{} does not answer; its log ends:\n{}", self.name, self.log_tail()))
     }
@@ -220,52 +222,6 @@ impl Node {
         }
     }
 
-    /// Asks for a path over its local socket.
-    pub fn get_locally(&self, path: &str) -> Option<Response> {
-        http::send_locally(&self.socket(), "GET", path, "", ANSWER_TIMEOUT).answer()
-    }
-
-    /// Asks for JSON over its local socket; `None` if it gives none.
-    pub fn ask(&self, path: &str) -> Option<Value> {
-        let answer = self.get_locally(path).filter(|answer| answer.status == 200)?;
-        serde_json::from_str(&answer.body).ok()
-    }
-
-    /// What it says of itself and of everything; `None` while it does not answer.
-    pub fn status(&self) -> Option<Value> {
-        self.ask("/api/v1/status")
-    }
-
-    /// Whether it does its whole work.
-    pub fn is_ready(&self) -> bool {
-        self.get_locally("/readyz").is_some_and(|answer| answer.status == 200)
-    }
-
-    /// Sends a command over its local socket.
-    pub fn act(&self, key: &str, action: &Value) -> Said {
-        self.act_within(key, action, ANSWER_TIMEOUT)
-    }
-
-    /// As [`Node::act`]; what is not answered within the bound is unknown.
-    pub fn act_within(&self, key: &str, action: &Value, bound: Duration) -> Said {
-        let body = json!({ "actor": "test", "key": key, "action": action }).to_string();
-        self.send("/api/v1/commands", &body, bound)
-    }
-
-    /// Sends a wish to a path that takes one, as JSON, over its local socket.
-    pub fn send(&self, path: &str, body: &str, bound: Duration) -> Said {
-        match http::send_locally(&self.socket(), "POST", path, body, bound) {
-            Exchange::Answered(answer) => said(&answer),
-            Exchange::NotSent => Said::NotTaken("nobody listens".to_owned()),
-            Exchange::Unanswered => Said::Unknown,
-        }
-    }
-
-    /// The local socket that it makes.
-    pub fn socket(&self) -> PathBuf {
-        self.data().join("mainstay.sock")
-    }
-
     /// The last lines it printed.
     pub fn log_tail(&self) -> String {
         let log = self.log();
@@ -280,29 +236,8 @@ impl Node {
     fn base_command(&self) -> Command {
         let mut command = Command::new(binary());
         command.current_dir(&self.directory).env_remove("MAINSTAY_LOG").env_remove("NOTIFY_SOCKET");
-        command.env("MAINSTAY_CONFIG", self.configuration()).env("MAINSTAY_SOCKET", self.socket());
+        command.env("MAINSTAY_CONFIG", self.configuration()).env("MAINSTAY_SOCKET", self.door.socket());
         command.envs(self.variables.iter().map(|(name, value)| (name, value)));
         command
-    }
-}
-
-/// Plans work on a service, far in the future: a command that changes nothing
-/// else, and can be looked up by its id.
-pub fn work(id: &str, title: &str, service: &str) -> Value {
-    json!({ "schedule_maintenance": {
-        "id": id, "title": title, "from": "2090-01-01T00:00:00Z", "until": "2090-01-01T01:00:00Z",
-        "services": [service], "impact": "at-risk",
-    } })
-}
-
-fn said(answer: &Response) -> Said {
-    let body: Value = serde_json::from_str(&answer.body).unwrap_or_default();
-    let text = |key: &str| body[key].as_str().unwrap_or(&answer.body).to_owned();
-    match answer.status {
-        200 if body["is_accepted"] == true => Said::Accepted,
-        200 => Said::Refused(text("refusal")),
-        // The one answer that stands for both: the words say which.
-        503 if text("error").contains("not known") => Said::Unknown,
-        _ => Said::NotTaken(text("error")),
     }
 }

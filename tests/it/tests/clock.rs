@@ -1,51 +1,38 @@
 //! The wall clock jumps back an hour while Mainstay runs: checks go on, nothing
 //! becomes unverified, the operator is told, and a restart finds its way.
-//!
-//! The clock is put in place by Debian's `faketime`, which sits between the
-//! program and the C library.
 
-#![expect(clippy::unwrap_used, reason = "a test that cannot go on stops where it stands")]
-
+use it::clock::Clock;
 use it::mainstay::Mainstay;
 use it::program::require;
-use it::wait;
 use it::webhook::Target;
+use it::{wait, wall};
 use serde_json::Value;
-use std::fs;
-use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 const NOTICE_TIMEOUT: Duration = Duration::from_secs(60);
 /// Rounds after which it is clear that checks go on.
 const ROUNDS: u64 = 4;
-/// Where Debian puts the library, below the directory of each architecture.
-const LIBRARY: &str = "faketime/libfaketimeMT.so.1";
 
 #[test]
 fn a_clock_that_jumps_back_stops_nothing() {
-    let Some(library) = library() else { return };
+    if require("faketime").is_none() {
+        return;
+    }
     let directory = tempfile::tempdir().unwrap();
-    let clock = Clock(directory.path().join("clock"));
-    clock.show("+0");
+    let clock = Clock::new(&directory.path().join("clock")).expect("the package has its library");
     let target = Target::start();
     let yaml = format!(
         "page: {{ name: Test }}\ndefaults: {{ every: 1s, timeout: 500ms, retry: 1s }}\nservices:\n\
          - {{ name: Website, checks: [ {{ http: \"http://{}/\" }} ] }}\n",
         target.address()
     );
-    let variables = [
-        ("LD_PRELOAD", library.as_str()),
-        ("FAKETIME_TIMESTAMP_FILE", clock.0.to_str().unwrap()),
-        // Only the wall clock; the file is read once a second, since to read it
-        // at each question keeps the program busy with nothing else.
-        ("FAKETIME_DONT_FAKE_MONOTONIC", "1"),
-        ("FAKETIME_CACHE_DURATION", "1"),
-    ];
+    let variables = clock.variables();
+    let variables = variables.each_ref().map(|(name, value)| (*name, value.as_str()));
     let mut mainstay = Mainstay::start_with(&yaml, &variables);
     becomes(&mainstay, "up");
     let incident = an_outage_begins(&mainstay, &target);
 
-    clock.show("-3600");
+    clock.shift(-3600);
     wait::until(NOTICE_TIMEOUT, || {
         condition(&mainstay)?["text"].as_str()?.contains("the clock jumped back by").then_some(())
     })
@@ -67,27 +54,8 @@ fn a_clock_that_jumps_back_stops_nothing() {
     assert!(stamp(&mainstay) > SystemTime::now().duration_since(UNIX_EPOCH).unwrap() - Duration::from_secs(1800));
 
     // Right again, which is a jump too.
-    clock.show("+0");
+    clock.shift(0);
     rounds_go_on(&mainstay, &target, "up");
-}
-
-/// A file that says what the clock shows.
-struct Clock(PathBuf);
-
-impl Clock {
-    /// Shifts the clock, at once and as a whole.
-    fn show(&self, shift: &str) {
-        let next = self.0.with_extension("next");
-        fs::write(&next, format!("{shift}\n")).unwrap();
-        fs::rename(next, &self.0).unwrap();
-    }
-}
-
-fn library() -> Option<String> {
-    require("faketime")?;
-    let directories = fs::read_dir("/usr/lib").ok()?.flatten();
-    let found = directories.map(|entry| entry.path().join(LIBRARY)).find(|file| Path::exists(file));
-    Some(found.expect("the package has it").display().to_string())
 }
 
 fn an_outage_begins(mainstay: &Mainstay, target: &Target) -> (u64, String) {
@@ -124,9 +92,8 @@ fn condition(mainstay: &Mainstay) -> Option<Value> {
 
 /// The time of the newest entry.
 fn stamp(mainstay: &Mainstay) -> Duration {
-    let now = status(mainstay).expect("it answers")["now"].as_str().expect("a stamp").to_owned();
-    let said = std::process::Command::new("date").args(["--date", &now, "+%s"]).output().expect("date is everywhere");
-    Duration::from_secs(String::from_utf8_lossy(&said.stdout).trim().parse().expect("seconds"))
+    let status = status(mainstay).expect("it answers");
+    Duration::from_millis(wall::read_ms(status["now"].as_str().expect("a stamp")))
 }
 
 fn status(mainstay: &Mainstay) -> Option<Value> {

@@ -4,12 +4,12 @@
 //! `MAINSTAY_KILLS` raises the number of kills for a long soak.
 
 use it::mainstay::Mainstay;
+use it::wall;
 use it::webhook::{Mood, Receiver, Target};
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
-use std::process::Command;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
 /// Kills in an ordinary run; about a second each.
 const KILLS_DEFAULT: u64 = 60;
@@ -56,7 +56,7 @@ impl Known {
         assert!(lost.is_empty(), "round {round}: acknowledged commands are lost: {lost:?}");
         if self.beat_ms > 0 {
             let looked = text(&ask(mainstay, "/api/v1/checks/backup")["check"]["looked"]);
-            let looked_ms = rfc3339_ms(&looked);
+            let looked_ms = wall::read_ms(&looked);
             assert!(looked_ms >= self.beat_ms, "round {round}: a heartbeat is lost: {looked_ms} < {}", self.beat_ms);
         }
         if let Some((id, started)) = &self.incident {
@@ -105,7 +105,7 @@ fn plan(mainstay: &Mainstay, over: &AtomicBool, round: u64) -> Vec<String> {
 fn beat(mainstay: &Mainstay, over: &AtomicBool) -> u64 {
     let mut last = 0;
     while !over.load(Ordering::SeqCst) {
-        let sent = now_ms();
+        let sent = wall::now_ms();
         if mainstay.get(&format!("/ping/{TOKEN}")).is_some_and(|answer| answer.status == 200) {
             last = sent;
         }
@@ -169,16 +169,6 @@ fn ask(mainstay: &Mainstay, path: &str) -> Value {
 
 fn text(value: &Value) -> String {
     value.as_str().unwrap_or_default().to_owned()
-}
-
-fn now_ms() -> u64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis() as u64)
-}
-
-/// Milliseconds since 1970 of a stamp, by the system's own `date`.
-fn rfc3339_ms(stamp: &str) -> u64 {
-    let said = Command::new("date").args(["--date", stamp, "+%s%3N"]).output().expect("date is everywhere");
-    String::from_utf8_lossy(&said.stdout).trim().parse().unwrap_or_else(|_| panic!("not a time: {stamp:?}"))
 }
 
 /// A number nobody can predict: where a kill falls must not follow a pattern.

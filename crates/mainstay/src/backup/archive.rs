@@ -129,6 +129,14 @@ fn append<W: Write>(archive: &mut tar::Builder<W>, name: &str, bytes: u64, reade
 }
 
 impl Content {
+    /// How long it is now.
+    pub(crate) fn length(&self) -> io::Result<u64> {
+        match self {
+            Self::Bytes(bytes) => Ok(bytes.len() as u64),
+            Self::File(path) => fs::metadata(path).map(|metadata| metadata.len()),
+        }
+    }
+
     fn open(&self) -> io::Result<Box<dyn Read + '_>> {
         Ok(match self {
             Self::Bytes(bytes) => Box::new(bytes.as_slice()),

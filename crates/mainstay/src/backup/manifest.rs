@@ -117,6 +117,11 @@ impl Manifest {
         self.parts.iter().map(|part| part.bytes).sum()
     }
 
+    /// The parts of the history.
+    pub(crate) fn history(&self) -> &[Part] {
+        self.parts.get(1..).unwrap_or_default()
+    }
+
     /// The stored form.
     pub(crate) fn encode(&self) -> Vec<u8> {
         serde_json::to_vec_pretty(self).expect("own types always encode")

@@ -6,8 +6,10 @@
 
 use age::secrecy::SecretString;
 use age::stream::StreamWriter;
+use anyhow::Context;
 use std::io::{self, BufReader, Cursor, Read, Write};
 use std::iter;
+use std::path::Path;
 
 /// What every age file begins with (<https://age-encryption.org/v1>).
 const AGE_MAGIC: &[u8] = b"age-encryption.org/v1";
@@ -59,6 +61,25 @@ impl Encryption {
 pub(crate) struct Keys {
     pub(crate) passphrase: Option<SecretString>,
     pub(crate) identities: Vec<Box<dyn age::Identity>>,
+}
+
+impl Keys {
+    /// With a passphrase.
+    pub(crate) fn with_passphrase(self, passphrase: String) -> Self {
+        Self { passphrase: Some(SecretString::from(passphrase)), ..self }
+    }
+
+    /// With the secret keys that a file holds, as age writes them.
+    ///
+    /// # Errors
+    /// It cannot be read, or holds none.
+    pub(crate) fn with_identities(mut self, path: &Path) -> anyhow::Result<Self> {
+        let name = path.display().to_string();
+        let file = age::IdentityFile::from_file(name.clone()).with_context(|| format!("cannot read the keys in {name}"))?;
+        let found = file.into_identities().with_context(|| format!("{name} holds no keys that can be used"))?;
+        self.identities.extend(found.into_iter().map(|identity| identity as Box<dyn age::Identity>));
+        Ok(self)
+    }
 }
 
 /// Why a file cannot be opened.
