@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 /// Why a call has no answer.
 #[derive(Debug, Clone, thiserror::Error)]
-pub enum CallError {
+pub(crate) enum CallError {
     /// There is no connection and none could be made; nothing was sent.
     #[error("cannot reach the other node")]
     Unreachable {
@@ -51,7 +51,7 @@ pub enum CallError {
 impl CallError {
     /// Returns whether the other node may have received the request. If not, it
     /// can be made again, or elsewhere, without being made twice.
-    pub fn is_perhaps_done(&self) -> bool {
+    pub(crate) fn is_perhaps_done(&self) -> bool {
         match self {
             Self::Broken { is_sent } | Self::TimedOut { is_sent } => *is_sent,
             Self::Answered(_) => true,
@@ -76,7 +76,7 @@ impl From<Arc<DialError>> for CallError {
 
 /// Why a connection could not be made.
 #[derive(Debug, thiserror::Error)]
-pub enum DialError {
+pub(crate) enum DialError {
     /// The name has no address.
     #[error("cannot find the network address of {address}")]
     Resolve {

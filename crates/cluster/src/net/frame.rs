@@ -53,7 +53,7 @@ impl Kind {
 
 /// Why no frame could be read.
 #[derive(Debug, thiserror::Error)]
-pub enum FrameError {
+pub(crate) enum FrameError {
     /// The connection broke.
     #[error("the connection broke")]
     Io(#[from] io::Error),
@@ -140,7 +140,7 @@ pub(super) async fn write(
 
 /// Shortens a sentence to what is sent of one.
 pub(super) fn sentence(text: &str) -> &[u8] {
-    text[..text.floor_char_boundary(super::limits::SENTENCE_BYTES_MAX)].as_bytes()
+    &text.as_bytes()[..text.floor_char_boundary(super::limits::SENTENCE_BYTES_MAX)]
 }
 
 fn part<const N: usize>(bytes: &[u8; HEAD_BYTES], from: usize) -> [u8; N] {

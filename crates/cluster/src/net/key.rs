@@ -185,11 +185,6 @@ impl NodeKey {
         self.node
     }
 
-    /// Returns the digest of the public key.
-    pub(crate) fn digest(&self) -> Digest {
-        super::verify::key_of(&self.certified.cert[0]).expect("parsed when it was made")
-    }
-
     /// Returns the digest of the authority's certificate, which a ticket names.
     /// `None` if the chain does not hold it.
     pub(crate) fn authority(&self) -> Option<Digest> {
@@ -267,7 +262,7 @@ mod tests {
         let (directory, key, node_key) = written();
         assert_eq!(PrivateKey::read(directory.path()).unwrap().digest(), key.digest());
         let read = NodeKey::read(directory.path()).unwrap();
-        assert_eq!((read.node(), read.digest()), (7, key.digest()));
+        assert_eq!(read.node(), 7);
         assert_eq!(read.authority(), node_key.authority());
         assert!(read.authority().is_some());
     }

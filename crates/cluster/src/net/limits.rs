@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 /// Bytes of a request or an answer between members: eight entries of the largest size.
-pub(crate) const FRAME_BYTES_MAX: usize = 8 << 20;
+pub(super) const FRAME_BYTES_MAX: usize = 8 << 20;
 /// Bytes of a stranger's request: a token, a signing request and some facts take 2 kB.
 pub(super) const STRANGER_BYTES_MAX: usize = 64 << 10;
 /// Bytes of a greeting; a newer version may say more than we do.

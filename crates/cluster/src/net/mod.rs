@@ -49,19 +49,18 @@ use futures_util::future::BoxFuture;
 use serde::{Deserialize, Serialize};
 
 pub use authority::AuthorityError;
-pub use failure::{CallError, DialError};
-pub use frame::FrameError;
 pub use key::KeyError;
 pub use seal::SealError;
-pub use ticket::{ADDRESSES_MAX as TICKET_ADDRESSES_MAX, Ticket, TicketError, Token};
+pub use ticket::{Ticket, TicketError, Token};
 
-pub(crate) use authority::{Signed, found, sign, validity};
+pub(crate) use authority::{Signed, found, sign};
 pub(crate) use digest::{is_same, sha256};
+pub(crate) use failure::CallError;
 pub(crate) use hub::{Hub, HubIdentity};
 pub(crate) use key::{NodeKey, PrivateKey};
-pub(crate) use limits::FRAME_BYTES_MAX;
 pub(crate) use seal::ClusterKey;
 pub(crate) use stranger::ask_stranger;
+pub(crate) use ticket::ADDRESSES_MAX as TICKET_ADDRESSES_MAX;
 pub(crate) use verify::Trust;
 
 /// The one kind of request that a stranger may make.

@@ -26,7 +26,7 @@ const PREFIX: &str = "mst1-";
 /// What every version's prefix begins with.
 const PREFIX_OF_ALL: &str = "mst";
 /// Addresses in a ticket: one for each of five nodes.
-pub const ADDRESSES_MAX: usize = 5;
+pub(crate) const ADDRESSES_MAX: usize = 5;
 /// Bytes of an address: a host name has at most 253 (RFC 1035), a port six more.
 const ADDRESS_BYTES_MAX: usize = 260;
 /// Characters of a ticket: more than five of the longest addresses take.
@@ -53,7 +53,7 @@ pub struct Ticket {
     pub token: Token,
     /// SHA-256 of the authority's certificate, by which the cluster is known.
     pub authority: Digest,
-    /// Where nodes of the cluster listen, as host and port; 1 to [`ADDRESSES_MAX`].
+    /// Where nodes of the cluster listen, as host and port; one to five.
     pub addresses: Vec<String>,
     /// Until when it is good. For people; what counts is what the cluster remembers.
     pub expires: Timestamp,

@@ -2,8 +2,9 @@
 
 use super::{ECHO, Home, PATIENCE, Town, WAIT, listener, until};
 use crate::net::dial::targets;
+use crate::net::failure::DialError;
 use crate::net::limits::{CONNECT_TIME_MAX, GREETING_TIME_MAX, PAUSE_MAX, UNCONFIRMED_TIME_MAX};
-use crate::net::{CallError, DialError, Handler, Hub, HubIdentity, socket};
+use crate::net::{CallError, Handler, Hub, HubIdentity, socket};
 use socket2::SockRef;
 use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;

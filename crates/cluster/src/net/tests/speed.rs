@@ -13,6 +13,7 @@ async fn calls_are_measured() {
     let (one, two) = (town.node(1), town.node(2));
     let quiet = latencies(&one, &two).await;
     println!("small calls, one at a time: {}", quantiles(&quiet));
+    println!("first calls on a new connection: {}", quantiles(&first_calls(&town, &one, &two).await));
 
     let before = Instant::now();
     let mut calls = JoinSet::new();
@@ -50,6 +51,18 @@ async fn latencies(one: &Home, two: &Home) -> Vec<Duration> {
     for _ in 0..CALLS {
         let before = Instant::now();
         one.call(two, URGENT | ECHO, &[0; 100]).await.unwrap();
+        taken.push(before.elapsed());
+    }
+    taken.sort();
+    taken
+}
+
+async fn first_calls(town: &Town, one: &Home, two: &Home) -> Vec<Duration> {
+    let mut taken = Vec::new();
+    for _ in 0..100 {
+        one.hub.renew(&town.certify(&one.key, 1));
+        let before = Instant::now();
+        one.call(two, ECHO, b"").await.unwrap();
         taken.push(before.elapsed());
     }
     taken.sort();
