@@ -30,6 +30,9 @@ const RETRIED_FOR: Duration = Duration::from_secs(60);
 const REQUEST_TIMEOUT: &str = "300 seconds";
 const CONNECT_TIMEOUT: &str = "10 seconds";
 
+/// Characters of what a store says that are passed on.
+const SENTENCE_LENGTH_MAX: usize = 300;
+
 /// A prefix of a bucket.
 #[derive(Debug, Clone)]
 pub(crate) struct Bucket {
@@ -72,7 +75,7 @@ impl Bucket {
         let store = self.store()?;
         let prefix = (!self.prefix.as_ref().is_empty()).then_some(&self.prefix);
         let listed = runtime()?.block_on(store.list_with_delimiter(prefix));
-        let listed = listed.with_context(|| format!("cannot list the backups in {self}"))?;
+        let listed = listed.map_err(told).with_context(|| format!("cannot list the backups in {self}"))?;
         Ok(listed.objects.iter().filter_map(|object| object.location.filename().map(str::to_owned)).collect())
     }
 
@@ -80,14 +83,14 @@ impl Bucket {
     pub(crate) fn remove(&self, name: &str) -> anyhow::Result<()> {
         let store = self.store()?;
         let removed = runtime()?.block_on(store.delete(&self.prefix.clone().join(name)));
-        removed.with_context(|| format!("cannot remove the old backup {name} in {self}"))
+        removed.map_err(told).with_context(|| format!("cannot remove the old backup {name} in {self}"))
     }
 
     /// Reads the object that the whole path names.
     pub(crate) fn download(&self) -> anyhow::Result<Box<dyn Read>> {
         let (store, runtime) = (self.store()?, runtime()?);
         let got = runtime.block_on(store.get(&self.prefix));
-        let got = got.with_context(|| format!("cannot read the backup {self}"))?;
+        let got = got.map_err(told).with_context(|| format!("cannot read the backup {self}"))?;
         Ok(Box::new(Download { runtime, stream: got.into_stream(), rest: Bytes::new() }))
     }
 
@@ -103,7 +106,7 @@ impl Bucket {
             .with_config(AmazonS3ConfigKey::Client(ClientConfigKey::ConnectTimeout), CONNECT_TIMEOUT)
             .with_retry(RetryConfig { retry_timeout: RETRIED_FOR, ..RetryConfig::default() })
             .build();
-        built.with_context(|| format!("cannot use {self}; are the variables AWS_… set for this process?"))
+        built.map_err(told).with_context(|| format!("cannot use {self}; are the variables AWS_… set for this process?"))
     }
 }
 
@@ -122,7 +125,7 @@ impl Upload {
         let place = std::mem::take(&mut self.place);
         if let Some(mut writer) = self.writer.take() {
             let finished = self.runtime.block_on(writer.shutdown());
-            finished.with_context(|| format!("cannot finish the upload to {place}"))?;
+            finished.map_err(in_short).with_context(|| format!("cannot finish the upload to {place}"))?;
         }
         Ok(Kept { place, bytes: self.bytes })
     }
@@ -131,7 +134,7 @@ impl Upload {
 impl Write for Upload {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         let writer = self.writer.as_mut().ok_or(io::ErrorKind::BrokenPipe)?;
-        let written = self.runtime.block_on(writer.write(bytes))?;
+        let written = self.runtime.block_on(writer.write(bytes)).map_err(in_short)?;
         self.bytes += written as u64;
         Ok(written)
     }
@@ -164,7 +167,7 @@ impl<S: Stream<Item = object_store::Result<Bytes>> + Unpin> Read for Download<S>
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         while self.rest.is_empty() {
             match self.runtime.block_on(self.stream.next()) {
-                Some(chunk) => self.rest = chunk.map_err(io::Error::other)?,
+                Some(chunk) => self.rest = chunk.map_err(told).map_err(io::Error::other)?,
                 None => return Ok(0),
             }
         }
@@ -174,7 +177,59 @@ impl<S: Stream<Item = object_store::Result<Bytes>> + Unpin> Read for Download<S>
     }
 }
 
+/// What the store told us, in one sentence: the library's own errors repeat a
+/// page of XML at every level.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+struct Told(String);
+
+fn told(error: object_store::Error) -> Told {
+    Told(sentence(&error))
+}
+
+/// The writer wraps the store's errors.
+fn in_short(error: io::Error) -> io::Error {
+    io::Error::new(error.kind(), Told(sentence(&error)))
+}
+
+fn sentence(error: &(dyn std::error::Error + 'static)) -> String {
+    let mut deepest = error;
+    while let Some(source) = deepest.source() {
+        deepest = source;
+    }
+    let text = deepest.to_string();
+    let between = |name: &str| {
+        let (_, rest) = text.split_once(&format!("<{name}>"))?;
+        rest.split_once(&format!("</{name}>")).map(|(found, _)| found.to_owned())
+    };
+    if let Some(code) = between("Code") {
+        return format!("the store answers {code}: {}", between("Message").unwrap_or_default());
+    }
+    text.lines().next().unwrap_or_default().chars().take(SENTENCE_LENGTH_MAX).collect()
+}
+
 /// The runtime that waits for the network. There is one wherever a backup is made or read.
 fn runtime() -> anyhow::Result<Handle> {
     Handle::try_current().context("cannot use the network here")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_answer_of_the_store_becomes_one_sentence() {
+        let xml = "Server returned 403: <?xml?>\n<Error><Code>SignatureDoesNotMatch</Code><Message>Check your key.</Message></Error>";
+        let error = object_store::Error::Generic { store: "S3", source: io::Error::other(xml).into() };
+        assert_eq!(told(error), Told("the store answers SignatureDoesNotMatch: Check your key.".to_owned()));
+        let error = object_store::Error::Generic { store: "S3", source: "refused\nby a wall".into() };
+        assert_eq!(in_short(io::Error::other(error)).to_string(), "refused");
+    }
+
+    #[test]
+    fn a_place_in_a_bucket_is_shown_as_it_was_written() {
+        for (text, shown) in [("b", "s3://b/"), ("b/p/q", "s3://b/p/q"), ("b/p/", "s3://b/p")] {
+            assert_eq!(Bucket::parse(text).map(|bucket| bucket.to_string()).ok().as_deref(), Some(shown));
+        }
+    }
 }

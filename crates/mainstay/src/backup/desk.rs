@@ -156,7 +156,11 @@ impl Desk {
             Some(error) => {
                 let again = RETRY_AFTER.min(plan.timetable.every);
                 let why = crate::chain(&error);
-                tracing::error!("the backup to {} failed, it is tried again in {} s: {why}", plan.target, again.as_secs());
+                tracing::error!(
+                    "the backup to {} failed, it is tried again in {} s: {why}",
+                    plan.target,
+                    again.as_secs()
+                );
                 let due = plan.timetable.last(now).minute();
                 let text = format!(
                     "The backup to {} that was due {due} failed: {why}. It is tried again every {}.",
@@ -228,8 +232,12 @@ impl Desk {
             }
         };
         match &made {
-            Ok(made) => tracing::info!(place = made.kept.place, bytes = made.kept.bytes, index = made.index, "backed up"),
-            Err(error) if !run.is_scheduled => tracing::warn!("the backup to {} failed: {}", run.to, crate::chain(error)),
+            Ok(made) => {
+                tracing::info!(place = made.kept.place, bytes = made.kept.bytes, index = made.index, "backed up")
+            }
+            Err(error) if !run.is_scheduled => {
+                tracing::warn!("the backup to {} failed: {}", run.to, crate::chain(error))
+            }
             // What comes of that is said where it is decided.
             Err(_) => {}
         }
@@ -363,7 +371,8 @@ fn encryption(passphrase: Option<&Secret>, recipients: &[String]) -> anyhow::Res
 /// # Errors
 /// It cannot be read, or holds nothing.
 pub(crate) fn first_line(path: &Path) -> anyhow::Result<String> {
-    let text = std::fs::read_to_string(path).with_context(|| format!("cannot read the passphrase in {}", path.display()))?;
+    let text =
+        std::fs::read_to_string(path).with_context(|| format!("cannot read the passphrase in {}", path.display()))?;
     let line = text.lines().next().unwrap_or_default().to_owned();
     anyhow::ensure!(!line.is_empty(), "{} holds no passphrase in its first line", path.display());
     Ok(line)

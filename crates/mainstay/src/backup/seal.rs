@@ -75,7 +75,8 @@ impl Keys {
     /// It cannot be read, or holds none.
     pub(crate) fn with_identities(mut self, path: &Path) -> anyhow::Result<Self> {
         let name = path.display().to_string();
-        let file = age::IdentityFile::from_file(name.clone()).with_context(|| format!("cannot read the keys in {name}"))?;
+        let file =
+            age::IdentityFile::from_file(name.clone()).with_context(|| format!("cannot read the keys in {name}"))?;
         let found = file.into_identities().with_context(|| format!("{name} holds no keys that can be used"))?;
         self.identities.extend(found.into_iter().map(|identity| identity as Box<dyn age::Identity>));
         Ok(self)

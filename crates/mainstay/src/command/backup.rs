@@ -64,7 +64,8 @@ async fn look_on(client: &Client, number: u64, is_silent: bool) -> anyhow::Resul
     loop {
         let backups: Backups = client.get(PATH).await.context("the backup may go on, but nobody says how far it is")?;
         let found = backups.backups.into_iter().find(|backup| backup.number == number);
-        let backup = found.with_context(|| format!("the server no longer knows of backup {number}; was it restarted?"))?;
+        let backup =
+            found.with_context(|| format!("the server no longer knows of backup {number}; was it restarted?"))?;
         let Some(phase) = &backup.phase else {
             bar.finish_and_clear();
             return Ok(backup);
