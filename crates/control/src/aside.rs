@@ -15,8 +15,10 @@
 use crate::decision::Reason;
 use crate::delivery;
 use crate::judge::{self, Reading, Seen};
+use crate::rounds;
 use crate::standing;
 use crate::state::{Effect, State};
+use model::check::CheckKind;
 use model::id::{CheckSlot, LocationId};
 use model::time::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -288,6 +290,12 @@ fn revote(state: &mut State, id: &LocationId, touched: &mut BTreeSet<u32>, forge
         let Some((service, position)) = index.targets.get(slot.0 as usize).copied().flatten() else {
             continue;
         };
+        let owner = &configuration.services[service as usize];
+        let check = &owner.checks[position as usize];
+        // A heartbeat comes by itself: where it came in says nothing about it.
+        if matches!(check.kind, CheckKind::Heartbeat(_)) {
+            continue;
+        }
         let seen = state.check(slot).and_then(|known| known.seens.iter().find(|seen| seen.location == number));
         let Some(seen) = seen.copied() else {
             continue;
@@ -298,8 +306,7 @@ fn revote(state: &mut State, id: &LocationId, touched: &mut BTreeSet<u32>, forge
         {
             known.seens.retain(|seen| seen.location != number);
         }
-        let owner = &configuration.services[service as usize];
-        if standing::conclude(state, owner, &owner.checks[position as usize], slot) {
+        if rounds::conclude(state, owner, check, slot) {
             touched.insert(service);
         }
     }

@@ -14,10 +14,10 @@
 //! [`Effect`], and every choice returns its [`decision::Reason`], which is the
 //! log field, the metric label and the sentence people read.
 //!
-//! Reading order: [`state`], [`judge`], [`aside`], [`flap`], [`standing`], [`ledger`],
-//! [`alert`], [`incident`], [`delivery`], [`admit`], [`members`],
-//! [`heartbeat`], [`decision`], [`page`], [`leader`], [`shared_fate`],
-//! [`edge`].
+//! Reading order: [`state`], [`judge`], `rounds`, [`aside`], [`flap`],
+//! [`standing`], [`ledger`], [`alert`], [`incident`], [`delivery`], [`admit`],
+//! [`members`], [`heartbeat`], [`decision`], [`page`], [`leader`],
+//! [`shared_fate`], [`edge`].
 
 pub mod admit;
 pub mod alert;
@@ -34,9 +34,10 @@ pub mod leader;
 pub mod ledger;
 pub mod members;
 pub mod page;
+mod rounds;
 pub mod shards;
 pub mod shared_fate;
 pub mod standing;
 pub mod state;
 
-pub use state::{Applied, CommandOutcome, Effect, State};
+pub use state::{Applied, CommandOutcome, Effect, MACHINE_VERSION, State};

@@ -19,7 +19,7 @@ use crate::judge::Seen;
 use crate::members::{Membership, Sources};
 use crate::shards::Shards;
 use crate::standing::ServiceState;
-use crate::{admit, delivery, heartbeat, members, standing};
+use crate::{admit, delivery, heartbeat, members, rounds, standing};
 use model::check::{Check, CheckKind, HeartbeatCheck};
 use model::configuration::{Configuration, DecodeError};
 use model::entry::{Body, Condition, ConditionKind, Entry};
@@ -38,7 +38,7 @@ use std::sync::Arc;
 /// Version of the stored form of the state.
 const VERSION: u8 = 1;
 /// Version of the decisions made here; new code becomes active by an entry, never by an upgrade alone.
-const MACHINE_VERSION: u32 = 1;
+pub const MACHINE_VERSION: u32 = 1;
 
 /// The parts of a configuration on its way; each is shared, because every part that comes makes a new state.
 pub(crate) type Upload = Vec<Option<Arc<Vec<u8>>>>;
@@ -278,7 +278,7 @@ impl State {
             return CommandOutcome::Refused(format!("node {node} is not a member; only members hand results in"));
         }
         if self.sources.take(node, batch.incarnation, batch.sequence) {
-            standing::results(self, batch, effects);
+            rounds::results(self, batch, effects);
         }
         CommandOutcome::Accepted
     }
