@@ -148,7 +148,7 @@ impl<'a> Filler<'a> {
         }
         if self.is_in(day, self.plan.five_minute_rollups) {
             let shared: Vec<Vec<u8>> =
-                variants.iter().map(|points| rollup::spans_body(&rollup::spans_of_day(points, false), false)).collect();
+                variants.iter().map(|points| rollup::spans_body(&rollup::spans_of_day(points, false))).collect();
             let pairs = self.series.iter().map(|series| {
                 let body = bodies.get(series).unwrap_or_else(|| &shared[variant_of(*series, day)]);
                 let place = Place { at: day, series: *series };
@@ -171,7 +171,7 @@ impl<'a> Filler<'a> {
         let pairs = with_results.flat_map(|&series| {
             let points = self.rounded(points_of_day(self.plan, series.slot().0, day));
             results += points.len() as u64;
-            bodies.insert(series, rollup::spans_body(&rollup::spans_of_day(&points, false), false));
+            bodies.insert(series, rollup::spans_body(&rollup::spans_of_day(&points, false)));
             exact.push(((day, series), Totals::of(&points)));
             let window_of = |point: &Point| i64::from(point.offset_ms) / WINDOW_MS;
             let chunks: Vec<_> = points

@@ -4,7 +4,7 @@
 //!
 //! | keyspace | key | value |
 //! |---|---|---|
-//! | `head.<window>.<generation>` | series, offset | one result |
+//! | `head.<window>.<generation>` | series, offset, result | nothing |
 //! | `raw.<day>` | series, window of the day | a chunk |
 //! | `evidence.<day>` | series, hour, class, offset | a detail |
 //! | `five.<month>` | day of the month, series | a day of 5-minute roll-ups |
@@ -15,13 +15,16 @@
 //! shard can later move elsewhere as one range of keys.
 
 use model::id::CheckSlot;
-use model::time::{Timestamp, civil_from_days};
+use model::time::{Timestamp, civil_from_days, days_from_civil};
+use std::ops::Range;
 
 /// Length of a window. Two hours give 120 results at one minute: enough for
 /// columns to pay, and little enough to read for a single point.
 pub(crate) const WINDOW_MS: i64 = 2 * 3_600_000;
 /// Windows of a day; windows never cross midnight UTC.
 pub(crate) const WINDOWS_PER_DAY: i64 = 12;
+/// Virtual shards: values of the first byte of a series' key.
+pub(crate) const SHARDS: usize = 256;
 /// Length of a day.
 pub(crate) const DAY_MS: i64 = WINDOW_MS * WINDOWS_PER_DAY;
 /// Length of the hour by which evidence is limited.
@@ -46,6 +49,12 @@ pub(crate) fn day_of_window(window: i64) -> i64 {
 pub(crate) fn month_of(day: i64) -> i64 {
     let (year, month, _) = civil_from_days(day);
     year * 12 + i64::from(month) - 1
+}
+
+/// The days of a month, by its number counted from year 0.
+pub(crate) fn days_of_month(month: i64) -> Range<i64> {
+    let first = |month: i64| days_from_civil(month.div_euclid(12), month.rem_euclid(12) as u32 + 1, 1);
+    first(month)..first(month + 1)
 }
 
 /// The year of a day.
@@ -82,9 +91,24 @@ impl SeriesKey {
         u16::from_be_bytes([self.0[4], self.0[5]])
     }
 
+    pub(crate) fn shard(&self) -> u8 {
+        self.0[0]
+    }
+
     pub(crate) fn first_of(bytes: &[u8]) -> Option<Self> {
         bytes.first_chunk().copied().map(Self)
     }
+
+    /// The least and the greatest key of a shard.
+    pub(crate) fn ends_of_shard(shard: u8) -> (Self, Self) {
+        let with = |rest: u8| Self([shard, rest, rest, rest, rest, rest]);
+        (with(0), with(u8::MAX))
+    }
+}
+
+/// The virtual shard of a check.
+pub(crate) fn shard_of(slot: CheckSlot) -> u8 {
+    slot_prefix(slot)[0]
 }
 
 /// What the keys of all series of a check begin with.
@@ -144,6 +168,16 @@ pub(crate) fn five_prefix(day: i64, slot: CheckSlot) -> [u8; 5] {
     bytes
 }
 
+/// What the keys of all 5-minute roll-ups of a day begin with.
+pub(crate) fn five_day_prefix(day: i64) -> [u8; 1] {
+    [day_of_month(day)]
+}
+
+/// What the keys of a shard's 5-minute roll-ups of a day begin with.
+pub(crate) fn five_shard_prefix(day: i64, shard: u8) -> [u8; 2] {
+    [day_of_month(day), shard]
+}
+
 /// The key of a series' roll-up of a day.
 pub(crate) fn day_key(day: i64, series: SeriesKey) -> [u8; 10] {
     let mut bytes = [0; 10];
@@ -201,6 +235,16 @@ impl EvidenceKey {
         let class = if class == 0 { EvidenceClass::Passed } else { EvidenceClass::Trouble };
         let offset_ms = u32::from_be_bytes([a, b, c, d]);
         Some(Self { series: SeriesKey::first_of(bytes)?, hour, class, offset_ms })
+    }
+
+    /// The least key with the same series, hour and class.
+    pub(crate) fn first_of_group(&self) -> Self {
+        Self { offset_ms: 0, ..*self }
+    }
+
+    /// The greatest key with the same series, hour and class.
+    pub(crate) fn last_of_group(&self) -> Self {
+        Self { offset_ms: u32::MAX, ..*self }
     }
 
     pub(crate) fn scheduled(&self, day: i64) -> Timestamp {

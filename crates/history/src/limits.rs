@@ -30,6 +30,10 @@ pub const FUTURE_MAX: Duration = Duration::from_secs(3600);
 /// Later ones are still taken; they cost a rewrite of their chunk.
 pub const SEAL_AFTER: Duration = Duration::from_secs(600);
 
+/// Gaps remembered. Each comes from a snapshot of another node; a node that
+/// gets more of them before it has closed the first is told so less exactly.
+pub const GAPS_MAX: usize = 64;
+
 /// Blocks of tables kept in memory. Reads come in bursts of few checks, and
 /// the operating system caches the rest.
 pub const CACHE_BYTES: u64 = 16 << 20;
@@ -48,3 +52,24 @@ pub const TABLES_WAIT: Duration = Duration::from_millis(100);
 pub const TABLES_WAITING_MAX: usize = 128;
 /// How long a writer waits then, before it gives up and the tables are reopened.
 pub const TABLES_WAIT_MAX: Duration = Duration::from_secs(10);
+
+/// Bytes of an exported unit at most, but for a single record that is larger:
+/// a caller that pauses between units limits bandwidth and memory by it.
+pub const UNIT_BYTES_MAX: usize = 1 << 20;
+/// The least size of a unit that can be asked for; smaller ones were mostly overhead.
+pub const UNIT_BYTES_MIN: usize = 4 << 10;
+/// Bytes of a unit that is read: the largest unit and the largest record.
+pub const UNIT_BYTES_READ_MAX: usize = 2 << 20;
+/// Results in one record of a unit; a longer series is cut into several. They
+/// take below 1 MB even if no two are alike.
+pub const RECORD_RESULTS_MAX: usize = 65_536;
+/// Results in one unit, however well they compress: unpacking them is work.
+pub const UNIT_RESULTS_MAX: usize = 4_000_000;
+/// Locations named in one unit; what has more goes into the next.
+pub const UNIT_LOCATIONS_MAX: usize = 1_024;
+/// Bytes of one detail in a unit: several times what its limits in
+/// [`model::limits`] come to.
+pub const UNIT_DETAIL_BYTES_MAX: usize = 64 << 10;
+/// Spans of which digests are remembered: 30 days of windows, with 256 shards
+/// of 16 bytes each 2 MB. Which is only used by who compares them all.
+pub const DIGESTS_REMEMBERED_MAX: usize = 512;

@@ -5,14 +5,16 @@
 //! after a crash, and then the log's entries are applied once more over the
 //! same keys, which changes nothing.
 
+use crate::gap::Gap;
+use crate::shards::Shards;
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File};
 use std::io::{self, Write};
 use std::path::Path;
 
 /// Format of the whole directory. A directory of another format is refused.
-pub const FORMAT: u8 = 1;
+pub const FORMAT: u8 = 2;
 const MAGIC: &[u8; 4] = b"MSHI";
 const FILE_NAME: &str = "state";
 const FILE_NAME_NEW: &str = "state.new";
@@ -31,12 +33,33 @@ pub(crate) struct State {
     pub(crate) rolled_through: Option<i64>,
     /// Days before it that could not be rolled up whole; they are answered from the results.
     pub(crate) unrolled: BTreeSet<i64>,
+    /// Shards of days up to it whose roll-ups must be made anew, because
+    /// results came from a peer; they are answered from the results until then.
+    pub(crate) stale: BTreeMap<i64, Shards>,
+    /// What is known to be missing, ascending by entries.
+    pub(crate) gaps: Vec<Gap>,
 }
 
 impl State {
-    /// Whether a day is answered from stored roll-ups.
-    pub(crate) fn is_rolled(&self, day: i64) -> bool {
-        self.rolled_through.is_some_and(|through| day <= through) && !self.unrolled.contains(&day)
+    /// Whether a shard's roll-ups of a day are those of its results.
+    pub(crate) fn is_rolled(&self, day: i64, shard: u8) -> bool {
+        let is_stale = || self.stale.get(&day).is_some_and(|shards| shards.contains(shard));
+        self.has_rollups(day) && !is_stale()
+    }
+
+    /// Whether a day was rolled up whole.
+    pub(crate) fn has_rollups(&self, day: i64) -> bool {
+        self.was_rolled(day) && !self.unrolled.contains(&day)
+    }
+
+    /// Whether a day's results are not needed any more for its roll-ups.
+    pub(crate) fn has_final_rollups(&self, day: i64) -> bool {
+        self.was_rolled(day) && !self.stale.contains_key(&day)
+    }
+
+    /// Whether a day's turn to be rolled up is over.
+    pub(crate) fn was_rolled(&self, day: i64) -> bool {
+        self.rolled_through.is_some_and(|through| day <= through)
     }
 }
 

@@ -6,14 +6,17 @@
 //! suspect: before the next write they are closed and opened again, which
 //! clears away half-written files and a background task that gave up.
 
-use crate::buffer::{Buffer, per_hour};
+use crate::Precision;
+use crate::buffer::Buffer;
+use crate::codec::row::head_key;
 use crate::error::{ApplyError, OpenError, WriteError, is_disk_full};
+use crate::evidence::{self, Details};
+use crate::exchange::Cache;
 use crate::keys::{DAY_MS, EvidenceKey, HeadId, day_of_window};
 use crate::limits::{EVIDENCE_BYTES_PER_DAY_MAX, FUTURE_MAX, LOCATIONS_MAX};
 use crate::maintain::Upkeep;
 use crate::state::{self, State, StateError};
 use crate::tables::{TableId, Tables, create, write_sorted};
-use crate::{Precision, codec::chunk::outcome_number};
 use fjall::Keyspace;
 use model::id::LocationId;
 use model::observation::Observation;
@@ -87,6 +90,7 @@ pub struct Store {
     pub(crate) options: Options,
     pub(crate) writer: Mutex<Writer>,
     shared: RwLock<Shared>,
+    cache: Mutex<Cache>,
 }
 
 /// What only the writer touches.
@@ -127,7 +131,7 @@ impl Locations {
         self.names.get(usize::from(number))
     }
 
-    fn number(&mut self, name: &LocationId) -> Option<u16> {
+    pub(crate) fn number(&mut self, name: &LocationId) -> Option<u16> {
         if let Some(number) = self.numbers.get(name) {
             return Some(*number);
         }
@@ -180,6 +184,7 @@ impl Store {
             options,
             writer: Mutex::default(),
             shared: RwLock::new(Shared { tables: Some(tables), state, locations, buffer, writing: None }),
+            cache: Mutex::default(),
         })
     }
 
@@ -282,6 +287,10 @@ impl Store {
         self.shared.read().unwrap_or_else(PoisonError::into_inner)
     }
 
+    pub(crate) fn cache(&self) -> MutexGuard<'_, Cache> {
+        self.cache.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     pub(crate) fn shared_mut(&self) -> RwLockWriteGuard<'_, Shared> {
         self.shared.write().unwrap_or_else(PoisonError::into_inner)
     }
@@ -340,24 +349,35 @@ impl Store {
     }
 
     fn write_buffer(&self, writer: &Writer, buffer: &Buffer) -> Result<(), WriteError> {
-        // A location's number must be known before any row that uses it.
-        let names = self.shared().locations.names.len();
-        if names > self.shared().state.locations.len() {
-            self.change_state(|_| {})?;
-        }
+        self.store_locations()?;
         for (&window, rows) in &buffer.rows {
             let head = self.table(TableId::Head(self.head_for(writer, window)))?;
-            let pairs = rows.iter().map(|(key, row)| {
-                let mut value = vec![outcome_number(row.outcome)];
-                value.extend(row.latency_us.to_le_bytes());
-                (key.bytes(), value)
-            });
-            write_sorted(&head, pairs)?;
+            write_sorted(&head, rows.iter().map(|(key, row)| (head_key(key, row), [])))?;
         }
         for (&day, details) in &buffer.evidence {
             self.write_evidence(day, details)?;
         }
         self.change_state(|state| state.watermark = buffer.watermark)
+    }
+
+    /// Writes the names of new locations: a location's number must be known
+    /// before anything that uses it.
+    pub(crate) fn store_locations(&self) -> Result<(), WriteError> {
+        let has_new = {
+            let shared = self.shared();
+            shared.locations.names.len() > shared.state.locations.len()
+        };
+        if has_new { self.change_state(|_| {}) } else { Ok(()) }
+    }
+
+    /// Writes values as one table of a keyspace, which is there as a whole or not at all.
+    pub(crate) fn write_pairs(&self, id: TableId, pairs: BTreeMap<Vec<u8>, Vec<u8>>) -> Result<(), WriteError> {
+        if pairs.is_empty() {
+            return Ok(());
+        }
+        let written = write_sorted(&self.table(id)?, pairs.iter());
+        self.cache().written(id, pairs.keys().map(Vec::as_slice));
+        written
     }
 
     /// The generation of a window's head that takes rows: never the one that is being sealed.
@@ -372,7 +392,7 @@ impl Store {
         }
     }
 
-    fn write_evidence(&self, day: i64, details: &BTreeMap<EvidenceKey, Vec<u8>>) -> Result<(), WriteError> {
+    pub(crate) fn write_evidence(&self, day: i64, details: &Details) -> Result<(), WriteError> {
         let keyspace = self.table(TableId::Evidence(day))?;
         if keyspace.disk_space() >= EVIDENCE_BYTES_PER_DAY_MAX {
             return Ok(());
@@ -382,12 +402,15 @@ impl Store {
         for group in groups.chunk_by(|(a, _), (b, _)| a.series == b.series && a.hour == b.hour && a.class == b.class) {
             let (first, _) = group[0];
             // What cannot be read does not stand in the way of what is new.
-            let there: Vec<_> = keyspace
+            let there: Details = keyspace
                 .prefix(&first.bytes()[..EvidenceKey::GROUP_BYTES])
-                .filter_map(|guard| EvidenceKey::read(&guard.key().ok()?))
+                .filter_map(|guard| guard.into_inner().ok())
+                .filter_map(|(key, value)| Some((EvidenceKey::read(&key)?, value.to_vec())))
                 .collect();
-            let room = per_hour(first.class).saturating_sub(there.len());
-            kept.extend(group.iter().filter(|(key, _)| !there.contains(key)).take(room));
+            let mut all = Details::new();
+            there.iter().for_each(|(key, bytes)| evidence::keep(&mut all, *key, bytes.clone()));
+            group.iter().for_each(|(key, bytes)| evidence::keep(&mut all, **key, (*bytes).clone()));
+            kept.extend(all.into_iter().filter(|(key, bytes)| there.get(key) != Some(bytes)));
         }
         if kept.is_empty() {
             return Ok(());
@@ -414,8 +437,9 @@ impl Store {
 
     /// Drops the keyspace of an id with everything in it.
     pub(crate) fn drop_table(&self, id: TableId) -> Result<(), WriteError> {
-        let mut shared = self.shared_mut();
-        Ok(shared.tables.as_mut().expect("a write was prepared").drop_table(id)?)
+        self.shared_mut().tables.as_mut().expect("a write was prepared").drop_table(id)?;
+        self.cache().dropped(id);
+        Ok(())
     }
 
     /// Changes the state on disk and, once it is there, in memory.

@@ -75,6 +75,11 @@ pub(crate) fn outcome_from(number: u64) -> Option<Outcome> {
 
 /// The stored form. The points must ascend and there must be at least one.
 pub(crate) fn encode(chunk: &Chunk, precision: Precision, place: &Place) -> Vec<u8> {
+    column::seal(encode_body(chunk, precision), &place.bytes())
+}
+
+/// The stored form without its checksum, which binds it to a place.
+pub(crate) fn encode_body(chunk: &Chunk, precision: Precision) -> Vec<u8> {
     let points = &chunk.points;
     let distances: Vec<u32> = points.windows(2).map(|pair| pair[1].offset_ms - pair[0].offset_ms).collect();
     let mut times = Vec::new();
@@ -110,23 +115,40 @@ pub(crate) fn encode(chunk: &Chunk, precision: Precision, place: &Place) -> Vec<
             column::put_column(&mut out, &latencies);
         }
     }
-    column::seal(out, &place.bytes())
+    out
 }
 
 /// Reads the stored form.
 pub(crate) fn decode(bytes: &[u8], place: &Place) -> Result<Chunk, Damaged> {
-    column::unseal(bytes, &place.bytes()).and_then(decode_body).ok_or(Damaged)
+    // A window has no room for more.
+    decode_body(column::unseal(bytes, &place.bytes()).ok_or(Damaged)?, WINDOW_MS as usize)
 }
 
-fn decode_body(mut bytes: &[u8]) -> Option<Chunk> {
+/// Reads the stored form without its checksum. With more than `count_max`
+/// results it is refused: a wrong number must not ask for memory.
+pub(crate) fn decode_body(body: &[u8], count_max: usize) -> Result<Chunk, Damaged> {
+    read_body(body, count_max).ok_or(Damaged)
+}
+
+/// How many results a body claims to hold.
+pub(crate) fn count_of(body: &[u8]) -> Option<usize> {
+    let (_, mut rest) = body.split_first()?;
+    usize::try_from(column::take_number(&mut rest)?).ok()
+}
+
+/// Whether a body holds latencies to the microsecond.
+pub(crate) fn is_exact(body: &[u8]) -> bool {
+    body.first().is_some_and(|head| head & FLAG_EXACT != 0)
+}
+
+fn read_body(mut bytes: &[u8], count_max: usize) -> Option<Chunk> {
     let bytes = &mut bytes;
     let (&head, rest) = bytes.split_first()?;
     *bytes = rest;
     if head & VERSION_MASK != VERSION {
         return None;
     }
-    // A window has no room for more, and a wrong number must not ask for memory.
-    let count = usize::try_from(column::take_number(bytes)?).ok().filter(|&count| count <= WINDOW_MS as usize)?;
+    let count = usize::try_from(column::take_number(bytes)?).ok().filter(|&count| count <= count_max)?;
     let first = u32::try_from(column::take_number(bytes)?).ok()?;
     let distances = take_distances(bytes, count.checked_sub(1)?, head & FLAG_TIMES_AS_COLUMN != 0)?;
     let outcomes = column::take_runs(bytes, count)?;
@@ -139,7 +161,7 @@ fn decode_body(mut bytes: &[u8]) -> Option<Chunk> {
     let mut points = Vec::with_capacity(count);
     for (index, (outcome, latency_us)) in outcomes.into_iter().zip(latencies).enumerate() {
         if index > 0 {
-            offset_ms = offset_ms.checked_add(distances[index - 1])?;
+            offset_ms = offset_ms.checked_add(distances[index - 1]).filter(|next| *next > offset_ms)?;
         }
         points.push(Point { offset_ms, outcome: outcome_from(outcome)?, latency_us });
     }

@@ -12,7 +12,7 @@ use pco::wrapped::{FileCompressor, FileDecompressor};
 /// Level 4 of pco encodes twice as fast as its default and is 0.02 B a result larger.
 const COMPRESSION_LEVEL: usize = 4;
 /// Bytes of the checksum at the end of every sealed value.
-const CHECKSUM_BYTES: usize = 4;
+pub(crate) const CHECKSUM_BYTES: usize = 4;
 
 /// Appends a number in seven-bit groups, lowest first.
 pub(crate) fn put_number(out: &mut Vec<u8>, mut number: u64) {

@@ -15,6 +15,9 @@ const CODES_PER_DOUBLING: u32 = EXACT_BELOW / 2;
 /// Bits cut off the longest latencies.
 const SHIFT_MAX: u32 = u32::BITS - KEPT_BITS;
 
+/// The code of the longest latency.
+pub(crate) const CODE_MAX: u16 = (SHIFT_MAX * CODES_PER_DOUBLING + (u32::MAX >> SHIFT_MAX)) as u16;
+
 /// The bucket of a latency in microseconds.
 pub(crate) fn code(latency_us: u32) -> u16 {
     if latency_us < EXACT_BELOW {
@@ -54,6 +57,7 @@ mod tests {
         assert_eq!((latency_us(code(0)), latency_us(code(127))), (0, 127));
         assert!(latency_us(code(u32::MAX)) > u32::MAX / 128 * 127);
         assert_eq!(latency_us(u16::MAX), u32::MAX);
+        assert_eq!(code(u32::MAX), CODE_MAX);
     }
 
     proptest! {

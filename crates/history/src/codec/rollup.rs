@@ -12,12 +12,15 @@ use crate::keys::{DAY_MS, Place};
 use model::id::LocationId;
 use model::observation::Outcome;
 use model::time::Timestamp;
+use std::collections::BTreeMap;
 
 const VERSION: u8 = 1;
 const VERSION_MASK: u8 = 0x0f;
 const FLAG_PARTIAL: u8 = 0x10;
 const FIVE_MINUTES_MS: i64 = 5 * 60_000;
 const SPANS_PER_DAY: usize = (DAY_MS / FIVE_MINUTES_MS) as usize;
+/// A day has no more milliseconds, and a series no more rounds.
+const ROUNDS_MAX: u32 = DAY_MS as u32;
 
 /// The length of the spans that roll-ups describe.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -86,7 +89,28 @@ pub struct LatencySummary {
 impl Totals {
     /// All rounds.
     pub fn rounds(&self) -> u32 {
-        self.pass + self.degraded + self.fail + self.own
+        [self.pass, self.degraded, self.fail, self.own].into_iter().fold(0, u32::saturating_add)
+    }
+
+    /// These totals, just made from results, or stored ones that count more
+    /// rounds. What is known of a span only grows, so those know more; but if
+    /// some results could not be read now, they may lack those that came since.
+    pub(crate) fn or_fuller(self, stored: Self) -> Self {
+        if stored.rounds() <= self.rounds() {
+            return self;
+        }
+        Self { is_partial: stored.is_partial || self.is_partial, ..stored }
+    }
+
+    /// One of two totals of the same span, the fuller one if they differ in
+    /// that. **Which does not depend on their order**, so that nodes which
+    /// exchange theirs end equal.
+    pub(crate) fn or(self, other: Self) -> Self {
+        let precedence = |totals: &Self| {
+            let latency = totals.latency.as_ref().map(codes);
+            (totals.rounds(), !totals.is_partial, [totals.pass, totals.degraded, totals.fail], latency)
+        };
+        if precedence(&other) > precedence(&self) { other } else { self }
     }
 
     /// What results come to.
@@ -131,6 +155,16 @@ pub(crate) fn spans_of_day(points: &[Point], is_partial: bool) -> DayOfSpans {
         .collect()
 }
 
+/// The spans of two forms of the same day; `or` chooses where both have one.
+pub(crate) fn united_spans(one: &DayOfSpans, other: &DayOfSpans, or: fn(Totals, Totals) -> Totals) -> DayOfSpans {
+    let mut spans: BTreeMap<u16, Totals> = one.iter().copied().collect();
+    for (span, totals) in other {
+        spans.entry(*span).and_modify(|there| *there = or(*there, *totals)).or_insert(*totals);
+    }
+    let is_partial = spans.values().any(|totals| totals.is_partial);
+    spans.into_iter().map(|(span, totals)| (span, Totals { is_partial, ..totals })).collect()
+}
+
 /// The start of a 5-minute span of a day.
 pub(crate) fn span_start(day: i64, span: u16) -> Timestamp {
     Timestamp::from_ms(day * DAY_MS + i64::from(span) * FIVE_MINUTES_MS)
@@ -140,7 +174,7 @@ pub(crate) fn span_start(day: i64, span: u16) -> Timestamp {
 /// and maximum are exact; mean and percentiles are means of the locations'
 /// values weighted by their rounds, which is right when locations see alike.
 pub fn merged(rollups: &[Rollup]) -> Vec<Rollup> {
-    let mut spans: std::collections::BTreeMap<(Timestamp, Timestamp), Vec<&Totals>> = std::collections::BTreeMap::new();
+    let mut spans: BTreeMap<(Timestamp, Timestamp), Vec<&Totals>> = BTreeMap::new();
     for rollup in rollups {
         spans.entry((rollup.from, rollup.to)).or_default().push(&rollup.totals);
     }
@@ -153,14 +187,16 @@ pub fn merged(rollups: &[Rollup]) -> Vec<Rollup> {
 fn merged_totals(parts: &[&Totals]) -> Totals {
     let mut sum = Totals::default();
     for part in parts {
-        sum.pass += part.pass;
-        sum.degraded += part.degraded;
-        sum.fail += part.fail;
-        sum.own += part.own;
+        sum.pass = sum.pass.saturating_add(part.pass);
+        sum.degraded = sum.degraded.saturating_add(part.degraded);
+        sum.fail = sum.fail.saturating_add(part.fail);
+        sum.own = sum.own.saturating_add(part.own);
         sum.is_partial |= part.is_partial;
     }
-    let weighted: Vec<(u64, LatencySummary)> =
-        parts.iter().filter_map(|part| Some((u64::from(part.pass + part.degraded), part.latency?))).collect();
+    let weighted: Vec<(u64, LatencySummary)> = parts
+        .iter()
+        .filter_map(|part| Some((u64::from(part.pass) + u64::from(part.degraded), part.latency?)))
+        .collect();
     let weight: u64 = weighted.iter().map(|(weight, _)| weight).sum();
     let mean = |of: fn(&LatencySummary) -> u32| {
         let total: u64 = weighted.iter().map(|(weight, latency)| weight * u64::from(of(latency))).sum();
@@ -192,33 +228,34 @@ pub(crate) fn encode_totals(totals: &Totals, place: &Place) -> Vec<u8> {
 
 /// Reads the stored form of the totals of one day.
 pub(crate) fn decode_totals(bytes: &[u8], place: &Place) -> Result<Totals, Damaged> {
-    let read = |mut bytes: &[u8]| {
-        let bytes = &mut bytes;
-        let is_partial = take_head(bytes)?;
-        let mut count = || u32::try_from(column::take_number(bytes)?).ok();
-        let mut totals =
-            Totals { pass: count()?, degraded: count()?, fail: count()?, own: count()?, ..Totals::default() };
-        totals.is_partial = is_partial;
-        if totals.pass > 0 || totals.degraded > 0 {
-            let mut code = || u16::try_from(column::take_number(bytes)?).ok();
-            totals.latency = Some(from_codes([code()?, code()?, code()?, code()?, code()?]));
-        }
-        Some(totals)
-    };
-    column::unseal(bytes, &place.bytes()).and_then(read).ok_or(Damaged)
+    column::unseal(bytes, &place.bytes()).and_then(decode_totals_body).ok_or(Damaged)
+}
+
+/// Reads the stored form of the totals of one day, without its checksum.
+pub(crate) fn decode_totals_body(mut bytes: &[u8]) -> Option<Totals> {
+    let bytes = &mut bytes;
+    let is_partial = take_head(bytes)?;
+    let mut count = || u32::try_from(column::take_number(bytes)?).ok();
+    let mut totals = Totals { pass: count()?, degraded: count()?, fail: count()?, own: count()?, ..Totals::default() };
+    totals.is_partial = is_partial;
+    if totals.pass > 0 || totals.degraded > 0 {
+        let mut code = || u16::try_from(column::take_number(bytes)?).ok();
+        totals.latency = Some(from_codes([code()?, code()?, code()?, code()?, code()?])?);
+    }
+    (totals.rounds() <= ROUNDS_MAX).then_some(totals)
 }
 
 /// The stored form of a day of 5-minute totals, as columns.
 ///
 /// Latencies lie close together in a span, so all but the median are stored
 /// as distances to their neighbour.
-pub(crate) fn encode_spans(spans: &DayOfSpans, is_partial: bool, place: &Place) -> Vec<u8> {
-    column::seal(spans_body(spans, is_partial), &place.bytes())
+pub(crate) fn encode_spans(spans: &DayOfSpans, place: &Place) -> Vec<u8> {
+    column::seal(spans_body(spans), &place.bytes())
 }
 
 /// The stored form of a day of 5-minute totals, still without its checksum.
-pub(crate) fn spans_body(spans: &DayOfSpans, is_partial: bool) -> Vec<u8> {
-    let mut out = vec![head(is_partial)];
+pub(crate) fn spans_body(spans: &DayOfSpans) -> Vec<u8> {
+    let mut out = vec![head(spans.iter().any(|(_, totals)| totals.is_partial))];
     column::put_number(&mut out, spans.len() as u64);
     let starts = std::iter::once(0).chain(spans.iter().map(|(span, _)| u64::from(*span)));
     column::put_runs(&mut out, starts.clone().zip(starts.skip(1)).map(|(before, after)| after - before));
@@ -239,7 +276,8 @@ pub(crate) fn decode_spans(bytes: &[u8], place: &Place) -> Result<DayOfSpans, Da
     column::unseal(bytes, &place.bytes()).and_then(decode_spans_body).ok_or(Damaged)
 }
 
-fn decode_spans_body(mut bytes: &[u8]) -> Option<DayOfSpans> {
+/// Reads the stored form of a day of 5-minute totals, without its checksum.
+pub(crate) fn decode_spans_body(mut bytes: &[u8]) -> Option<DayOfSpans> {
     let bytes = &mut bytes;
     let is_partial = take_head(bytes)?;
     let count = usize::try_from(column::take_number(bytes)?).ok().filter(|&count| count <= SPANS_PER_DAY)?;
@@ -253,7 +291,10 @@ fn decode_spans_body(mut bytes: &[u8]) -> Option<DayOfSpans> {
     let mut span = 0u64;
     let mut spans = Vec::with_capacity(count);
     for index in 0..count {
-        span = span.checked_add(steps[index])?;
+        if index > 0 && steps[index] == 0 {
+            return None;
+        }
+        span = span.checked_add(steps[index]).filter(|&span| span < SPANS_PER_DAY as u64)?;
         let count_of = |column: &[u64]| u32::try_from(column[index]).ok();
         let mut totals = Totals {
             pass: count_of(&pass)?,
@@ -264,9 +305,12 @@ fn decode_spans_body(mut bytes: &[u8]) -> Option<DayOfSpans> {
             is_partial,
         };
         if pass[index] > 0 || degraded[index] > 0 {
-            totals.latency = Some(from_codes(latencies.next()?));
+            totals.latency = Some(from_codes(latencies.next()?)?);
         }
-        spans.push((u16::try_from(span).ok()?, totals));
+        if totals.rounds() > ROUNDS_MAX {
+            return None;
+        }
+        spans.push((span as u16, totals));
     }
     Some(spans)
 }
@@ -286,9 +330,14 @@ fn codes(latency: &LatencySummary) -> [u16; 5] {
     [latency.p50_us, latency.min_us, latency.mean_us, latency.p95_us, latency.max_us].map(latency::code)
 }
 
-fn from_codes(codes: [u16; 5]) -> LatencySummary {
+/// `None` if they are not in order, as bytes from elsewhere may be.
+fn from_codes(codes: [u16; 5]) -> Option<LatencySummary> {
+    let [p50, min, mean, p95, max] = codes;
+    if !(min <= p50 && p50 <= p95 && p95 <= max && min <= mean && mean <= max && max <= latency::CODE_MAX) {
+        return None;
+    }
     let [p50_us, min_us, mean_us, p95_us, max_us] = codes.map(latency::latency_us);
-    LatencySummary { min_us, mean_us, p50_us, p95_us, max_us }
+    Some(LatencySummary { min_us, mean_us, p50_us, p95_us, max_us })
 }
 
 /// The mean lies between minimum and maximum, the rest is ordered; no distance is negative.
@@ -328,7 +377,7 @@ mod tests {
             let totals = Totals { is_partial, ..Totals::of(&points) };
             prop_assert_eq!(decode_totals(&encode_totals(&totals, &place()), &place()), Ok(totals));
             let spans = spans_of_day(&points, is_partial);
-            prop_assert_eq!(decode_spans(&encode_spans(&spans, is_partial, &place()), &place()), Ok(spans));
+            prop_assert_eq!(decode_spans(&encode_spans(&spans, &place()), &place()), Ok(spans));
         }
 
         #[test]

@@ -7,16 +7,19 @@
 //! rolled up.**
 
 mod expire;
+mod mend;
 mod roll;
 mod seal;
 
 use crate::error::WriteError;
 use crate::keys::{HeadId, WINDOWS_PER_DAY, day_of_window, window_start};
 use crate::limits::{PENDING_BYTES_MAX, SEAL_AFTER};
+use crate::shards::Shards;
 use crate::store::{Store, Writer};
-use crate::tables::{TableId, Tables, write_sorted};
+use crate::tables::{TableId, Tables};
 use fjall::Keyspace;
 use model::time::Timestamp;
+use roll::RollDay;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// How much a call may do.
@@ -59,6 +62,10 @@ pub(crate) struct Upkeep {
     late_since: BTreeMap<HeadId, Timestamp>,
     /// Heads that cannot be read whole.
     unreadable: BTreeSet<HeadId>,
+    /// Days into which results came from a peer, and when maintenance first saw it.
+    imported: BTreeMap<i64, Option<Timestamp>>,
+    /// The time maintenance was last told.
+    now: Option<Timestamp>,
 }
 
 impl Upkeep {
@@ -67,6 +74,39 @@ impl Upkeep {
             Some(Job::Seal(job, _) | Job::Mend(job, _)) => *job == head,
             Some(Job::Roll(..)) | None => false,
         }
+    }
+
+    /// The day that is being rolled up for the first time.
+    pub(crate) fn rolling_day(&self) -> Option<i64> {
+        match &self.job {
+            Some(Job::Roll(job, _)) if !job.is_again => Some(job.day),
+            Some(Job::Roll(..) | Job::Seal(..) | Job::Mend(..)) | None => None,
+        }
+    }
+
+    /// Hears that results came from a peer. Its roll-ups are made when no more
+    /// come, so that a day is rolled up once and not after each window.
+    pub(crate) fn note_import(&mut self, day: i64) {
+        self.imported.insert(day, None);
+        if matches!(&self.job, Some(Job::Roll(job, _)) if job.is_again && job.day == day) {
+            self.abandon_job();
+        }
+    }
+
+    /// The time maintenance was last told, if it was since the store was opened.
+    pub(crate) fn now(&self) -> Option<Timestamp> {
+        self.now
+    }
+
+    fn hear_time(&mut self, now: Timestamp) {
+        self.now = Some(now);
+        self.imported.values_mut().for_each(|since| *since = since.or(Some(now)));
+        self.imported.retain(|_, since| since.is_none_or(|since| now.since(since) < SEAL_AFTER));
+    }
+
+    /// Whether nothing came from a peer into a day lately.
+    fn is_quiet(&self, day: i64) -> bool {
+        !self.imported.contains_key(&day)
     }
 
     pub(crate) fn abandon_job(&mut self) {
@@ -81,7 +121,7 @@ enum Job {
     /// Makes the roll-ups of a head's series anew, because its day was rolled up before it came.
     Mend(HeadId, Progress),
     /// Makes the roll-ups of a day.
-    Roll(i64, Progress),
+    Roll(RollDay, Progress),
 }
 
 /// How far a job is.
@@ -95,20 +135,17 @@ struct Progress {
     has_damage: bool,
 }
 
-/// A key and a value.
-type Pair = (Vec<u8>, Vec<u8>);
-
 /// Values by table, gathered so that tables are few and large.
 #[derive(Default)]
 struct Pending {
-    pairs: BTreeMap<TableId, Vec<Pair>>,
+    pairs: BTreeMap<TableId, BTreeMap<Vec<u8>, Vec<u8>>>,
     bytes: usize,
 }
 
 impl Pending {
     fn push(&mut self, table: TableId, key: &[u8], value: Vec<u8>) {
         self.bytes += key.len() + value.len();
-        self.pairs.entry(table).or_default().push((key.to_vec(), value));
+        self.pairs.entry(table).or_default().insert(key.to_vec(), value);
     }
 
     fn is_full(&self) -> bool {
@@ -148,6 +185,7 @@ impl Store {
     pub fn maintain(&self, now: Timestamp, budget: Budget) -> Result<Maintained, WriteError> {
         let mut writer = self.writer();
         let mut call = Call { now, left: budget.results.max(1), report: Maintained::default() };
+        writer.upkeep.hear_time(now);
         let result = self.maintain_with(&mut writer, &mut call);
         if let Err(error) = result {
             writer.upkeep.abandon_job();
@@ -172,7 +210,7 @@ impl Store {
             let step = match &mut job {
                 Job::Seal(head, progress) => self.seal(writer, call, *head, progress)?,
                 Job::Mend(head, progress) => self.mend(writer, call, *head, progress)?,
-                Job::Roll(day, progress) => self.roll(call, *day, progress)?,
+                Job::Roll(day, progress) => self.roll(call, day, progress)?,
             };
             writer.upkeep.job = match step {
                 Step::Paused => Some(job),
@@ -190,7 +228,8 @@ impl Store {
         if let Some(head) = self.due_head(&mut writer.upkeep, call.now) {
             return Ok(Some(Job::Seal(head, Progress::default())));
         }
-        Ok(self.due_day(&writer.upkeep, call.now).map(|day| Job::Roll(day, Progress::default())))
+        let day = self.due_day(&writer.upkeep, call.now).or_else(|| self.day_due_again(&writer.upkeep));
+        Ok(day.map(|day| Job::Roll(day, Progress::default())))
     }
 
     /// Whether results of a window that is to be sealed are still in memory.
@@ -219,28 +258,50 @@ impl Store {
     }
 
     /// The earliest day that has chunks, no roll-ups, and nothing left to be sealed.
-    fn due_day(&self, upkeep: &Upkeep, now: Timestamp) -> Option<i64> {
+    fn due_day(&self, upkeep: &Upkeep, now: Timestamp) -> Option<RollDay> {
         let shared = self.shared();
         let tables = shared.tables.as_ref()?;
         let day = tables.ids().find_map(|id| match id {
-            TableId::Raw(day) if shared.state.rolled_through.is_none_or(|through| day > through) => Some(day),
+            TableId::Raw(day) if !shared.state.was_rolled(day) => Some(day),
             TableId::Raw(_) | TableId::Head(_) | TableId::Evidence(_) | TableId::Five(_) | TableId::Days(_) => None,
         })?;
         let waits = |head: &HeadId| day_of_window(head.window) <= day && !upkeep.unreadable.contains(head);
         let is_due = is_over((day + 1) * WINDOWS_PER_DAY - 1, now) && !tables.heads().any(|head| waits(&head));
-        is_due.then_some(day)
+        (is_due && upkeep.is_quiet(day)).then_some(RollDay { day, shards: Shards::ALL, is_again: false })
+    }
+
+    /// A day that was rolled up before results came from a peer. A head of that
+    /// day goes first, so that it is not rolled up a third time.
+    fn day_due_again(&self, upkeep: &Upkeep) -> Option<RollDay> {
+        let shared = self.shared();
+        let tables = shared.tables.as_ref()?;
+        let has_head = |day: i64| {
+            tables.heads().any(|head| day_of_window(head.window) == day && !upkeep.unreadable.contains(&head))
+        };
+        let is_due = |day: i64| shared.state.was_rolled(day) && upkeep.is_quiet(day) && !has_head(day);
+        let (&day, &shards) = shared.state.stale.iter().find(|(day, _)| is_due(**day))?;
+        Some(RollDay { day, shards, is_again: true })
+    }
+
+    /// Writes what a job on a window has gathered, so that it does not replace
+    /// what somebody else is about to write.
+    pub(crate) fn settle_job(&self, writer: &mut Writer, window: i64) -> Result<(), WriteError> {
+        match &mut writer.upkeep.job {
+            Some(Job::Seal(head, progress)) if head.window == window => self.write_pending(&mut progress.pending),
+            Some(Job::Seal(..) | Job::Mend(..) | Job::Roll(..)) | None => Ok(()),
+        }
     }
 
     /// Writes what a job has gathered, if it is enough or the job is at its end.
     fn write_pending(&self, pending: &mut Pending) -> Result<(), WriteError> {
         for (table, pairs) in std::mem::take(&mut pending.pairs) {
-            write_sorted(&self.table(table)?, pairs.into_iter())?;
+            self.write_pairs(table, pairs)?;
         }
         pending.bytes = 0;
         Ok(())
     }
 
-    fn existing_table(&self, id: TableId) -> Option<Keyspace> {
+    pub(crate) fn existing_table(&self, id: TableId) -> Option<Keyspace> {
         self.shared().tables.as_ref()?.get(id).cloned()
     }
 }

@@ -2,20 +2,33 @@
 
 use super::{Call, Job, Progress, Step};
 use crate::codec::chunk::{self, Chunk, Point};
+use crate::codec::row::{self, united};
 use crate::error::WriteError;
 use crate::keys::{self, HeadId, Place, RowKey, SeriesKey, day_of_window};
-use crate::read::read_row;
 use crate::store::{Store, Writer};
 use crate::tables::TableId;
 use fjall::Keyspace;
-use std::collections::BTreeMap;
 use std::ops::Bound;
 
 /// The rows of one series, read from a head.
 struct Group {
     series: SeriesKey,
     points: Vec<Point>,
-    last_key: Vec<u8>,
+}
+
+impl Group {
+    /// A key between those of this series and those of the next.
+    fn end(&self) -> Vec<u8> {
+        [self.series.bytes().as_slice(), &[u8::MAX; 3]].concat()
+    }
+
+    /// Adds the next row; of those of one round the last is the one that is kept.
+    fn push(&mut self, point: Point) {
+        match self.points.last_mut() {
+            Some(last) if last.offset_ms == point.offset_ms => *last = point,
+            Some(_) | None => self.points.push(point),
+        }
+    }
 }
 
 impl Store {
@@ -48,10 +61,10 @@ impl Store {
             call.report.chunks += 1;
             let place = Place { at: head.window, series: group.series };
             let key = keys::chunk_key(group.series, head.window);
+            progress.cursor = Some(group.end());
             let chunk = if was_sealed { with_earlier(&raw, &key, &place, group.points) } else { whole(group.points) };
             let bytes = chunk::encode(&chunk, self.options.precision, &place);
             progress.pending.push(TableId::Raw(day), &key, bytes);
-            progress.cursor = Some(group.last_key);
             if progress.pending.is_full() {
                 self.write_pending(&mut progress.pending)?;
             }
@@ -64,7 +77,7 @@ impl Store {
         self.change_state(|state| {
             state.sealed.insert(head.window);
         })?;
-        if self.shared().state.is_rolled(day_of_window(head.window)) {
+        if self.shared().state.has_rollups(day_of_window(head.window)) {
             return Ok(Step::Done(Some(Job::Mend(head, Progress::default()))));
         }
         self.drop_table(TableId::Head(head))?;
@@ -76,8 +89,8 @@ fn whole(points: Vec<Point>) -> Chunk {
     Chunk { points, is_incomplete: false }
 }
 
-/// A chunk with late results added; what is later wins. If the earlier chunk
-/// cannot be read, the new one says that it is not whole.
+/// A chunk with late results added. If the earlier chunk cannot be read, the
+/// new one says that it is not whole.
 fn with_earlier(raw: &Keyspace, key: &[u8], place: &Place, late: Vec<Point>) -> Chunk {
     let earlier = match raw.get(key) {
         Ok(None) => return whole(late),
@@ -85,9 +98,7 @@ fn with_earlier(raw: &Keyspace, key: &[u8], place: &Place, late: Vec<Point>) -> 
         Err(_) => Err(chunk::Damaged),
     };
     let Ok(earlier) = earlier else { return Chunk { points: late, is_incomplete: true } };
-    let all = earlier.points.into_iter().chain(late).map(|point| (point.offset_ms, point));
-    let by_time: BTreeMap<u32, Point> = all.collect();
-    Chunk { points: by_time.into_values().collect(), is_incomplete: earlier.is_incomplete }
+    Chunk { points: united(&earlier.points, &late), is_incomplete: earlier.is_incomplete }
 }
 
 /// A head could not be read further.
@@ -109,10 +120,9 @@ impl Groups {
 
     fn row(&mut self) -> Result<Option<(RowKey, Point)>, Unreadable> {
         let Some(guard) = self.rows.next() else { return Ok(None) };
-        let (key, value) = guard.into_inner().map_err(|_| Unreadable)?;
-        let key = RowKey::read(&key).ok_or(Unreadable)?;
-        let row = read_row(&value).ok_or(Unreadable)?;
-        Ok(Some((key, Point { offset_ms: key.offset_ms, outcome: row.outcome, latency_us: row.latency_us })))
+        let key = guard.key().map_err(|_| Unreadable)?;
+        let (key, row) = row::read_head_key(&key).ok_or(Unreadable)?;
+        Ok(Some((key, Point::new(key.offset_ms, row))))
     }
 
     fn next(&mut self) -> Result<Option<Group>, Unreadable> {
@@ -121,14 +131,13 @@ impl Groups {
             self.is_started = true;
         }
         let Some((first, point)) = self.next.take() else { return Ok(None) };
-        let mut group = Group { series: first.series, points: vec![point], last_key: first.bytes().to_vec() };
+        let mut group = Group { series: first.series, points: vec![point] };
         while let Some((key, point)) = self.row()? {
             if key.series != group.series {
                 self.next = Some((key, point));
                 break;
             }
-            group.points.push(point);
-            group.last_key = key.bytes().to_vec();
+            group.push(point);
         }
         Ok(Some(group))
     }

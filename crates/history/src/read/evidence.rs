@@ -2,15 +2,14 @@
 
 use super::gather::Reader;
 use super::{Damage, Evidence};
-use crate::buffer::DETAIL_VERSION;
-use crate::codec::chunk::outcome_from;
 use crate::codec::column;
+use crate::evidence::{self, Details};
 use crate::keys::{self, EvidenceKey};
 use crate::tables::TableId;
 use model::id::CheckSlot;
 use model::observation::{Detail, Outcome};
 use model::time::Timestamp;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 impl Reader<'_> {
     pub(super) fn evidence_days(&self, from: Timestamp, to: Timestamp) -> Vec<i64> {
@@ -23,8 +22,27 @@ impl Reader<'_> {
         days.into_iter().filter(|day| (from.day()..=to.day()).contains(day)).collect()
     }
 
+    /// The sealed details of a shard in a day that are kept.
+    pub(crate) fn details_of_shard(&self, day: i64, shard: u8, is_whole: &mut bool) -> Details {
+        let mut details = Details::new();
+        for guard in self.tables.get(TableId::Evidence(day)).into_iter().flat_map(|table| table.prefix([shard])) {
+            let Ok((key, value)) = guard.into_inner() else {
+                *is_whole = false;
+                break;
+            };
+            if let Some(key) = EvidenceKey::read(&key) {
+                evidence::keep(&mut details, key, value.to_vec());
+            }
+        }
+        for in_memory in self.shared.buffers().filter_map(|buffer| buffer.evidence.get(&day)) {
+            let of_shard = in_memory.iter().filter(|(key, _)| key.series.shard() == shard);
+            of_shard.for_each(|(key, bytes)| evidence::keep(&mut details, *key, bytes.clone()));
+        }
+        details
+    }
+
     pub(super) fn details_of_day(&self, slot: CheckSlot, day: i64, damage: &mut Vec<Damage>) -> Vec<Evidence> {
-        let mut by_key: BTreeMap<EvidenceKey, Vec<u8>> = BTreeMap::new();
+        let mut by_key = Details::new();
         if let Some(keyspace) = self.tables.get(TableId::Evidence(day)) {
             for guard in keyspace.prefix(keys::slot_prefix(slot)) {
                 let Ok((key, value)) = guard.into_inner() else {
@@ -35,12 +53,14 @@ impl Reader<'_> {
                     });
                     break;
                 };
-                by_key.extend(EvidenceKey::read(&key).map(|key| (key, value.to_vec())));
+                if let Some(key) = EvidenceKey::read(&key) {
+                    evidence::keep(&mut by_key, key, value.to_vec());
+                }
             }
         }
         for details in self.shared.buffers().filter_map(|buffer| buffer.evidence.get(&day)) {
             let of_slot = details.iter().filter(|(key, _)| key.series.slot() == slot);
-            by_key.extend(of_slot.map(|(key, bytes)| (*key, bytes.clone())));
+            of_slot.for_each(|(key, bytes)| evidence::keep(&mut by_key, *key, bytes.clone()));
         }
         let mut found = Vec::new();
         for (key, bytes) in by_key {
@@ -61,7 +81,5 @@ impl Reader<'_> {
 }
 
 fn read_detail(bytes: &[u8], key: &EvidenceKey) -> Option<(Outcome, Detail)> {
-    let body = column::unseal(bytes, &key.bytes())?;
-    let [DETAIL_VERSION, outcome, rest @ ..] = body else { return None };
-    Some((outcome_from(u64::from(*outcome))?, postcard::from_bytes(rest).ok()?))
+    evidence::decode(column::unseal(bytes, &key.bytes())?)
 }

@@ -1,13 +1,14 @@
 //! Gathering what is known of a check in a window, from chunks, heads and memory.
 
 use super::{Damage, Sample};
-use crate::buffer::Row;
-use crate::codec::chunk::{self, Point, outcome_from};
+use crate::codec::chunk;
+use crate::codec::row::{self, Row};
 use crate::error::ReadError;
 use crate::keys::{self, Place, RowKey, SeriesKey, WINDOWS_PER_DAY};
 use crate::store::Shared;
 use crate::tables::{TableId, Tables};
-use model::id::CheckSlot;
+use fjall::Keyspace;
+use model::id::{CheckSlot, LocationId};
 use model::time::Timestamp;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -45,11 +46,8 @@ pub(crate) struct Window {
 }
 
 impl Window {
-    pub(super) fn rows(&self, window: i64) -> impl DoubleEndedIterator<Item = ((Timestamp, u16), &Row)> {
-        let start = keys::window_start(window).as_ms();
-        self.by_time
-            .iter()
-            .map(move |((offset, location), row)| ((Timestamp::from_ms(start + i64::from(*offset)), *location), row))
+    fn add(&mut self, offset_ms: u32, location: u16, row: Row) {
+        self.by_time.entry((offset_ms, location)).and_modify(|there| *there = there.or(row)).or_insert(row);
     }
 
     pub(super) fn damage(&self, reader: &Reader<'_>, window: i64) -> Vec<Damage> {
@@ -64,8 +62,21 @@ impl<'a> Reader<'a> {
         Ok(Self { shared, tables: shared.tables.as_ref().ok_or(ReadError::Closed)? })
     }
 
+    pub(crate) fn table(&self, id: TableId) -> Option<&Keyspace> {
+        self.tables.get(id)
+    }
+
+    pub(crate) fn table_ids(&self) -> impl Iterator<Item = TableId> {
+        self.tables.ids()
+    }
+
+    /// The name of a location.
+    pub(crate) fn location(&self, number: u16) -> Option<&LocationId> {
+        self.shared.locations.name(number)
+    }
+
     /// The windows with results that touch a span, ascending.
-    pub(super) fn windows(&self, from: Timestamp, to: Timestamp) -> Vec<i64> {
+    pub(crate) fn windows(&self, from: Timestamp, to: Timestamp) -> Vec<i64> {
         let mut windows = BTreeSet::new();
         for id in self.tables.ids() {
             match id {
@@ -107,9 +118,9 @@ impl<'a> Reader<'a> {
         for (series, bytes) in chunks.by_window.get(&window).into_iter().flatten() {
             match chunk::decode(bytes, &Place { at: window, series: *series }) {
                 Ok(chunk) => {
-                    let row = |point: &Point| Row { outcome: point.outcome, latency_us: point.latency_us };
-                    let rows = chunk.points.iter().map(|point| ((point.offset_ms, series.location()), row(point)));
-                    found.by_time.extend(rows);
+                    for point in &chunk.points {
+                        found.add(point.offset_ms, series.location(), point.row());
+                    }
                     if chunk.is_incomplete {
                         found.damaged.insert(Some(series.location()));
                     }
@@ -125,8 +136,9 @@ impl<'a> Reader<'a> {
         for rows in self.shared.buffers().filter_map(|buffer| buffer.rows.get(&window)) {
             let first = RowKey { series: SeriesKey::new(slot, 0), offset_ms: 0 };
             let last = RowKey { series: SeriesKey::new(slot, u16::MAX), offset_ms: u32::MAX };
-            let rows = rows.range(first..=last);
-            found.by_time.extend(rows.map(|(key, row)| ((key.offset_ms, key.series.location()), *row)));
+            for (key, row) in rows.range(first..=last) {
+                found.add(key.offset_ms, key.series.location(), *row);
+            }
         }
         found
     }
@@ -134,24 +146,25 @@ impl<'a> Reader<'a> {
     pub(super) fn add_head(&self, found: &mut Window, slot: CheckSlot, id: TableId) {
         let Some(head) = self.tables.get(id) else { return };
         for guard in head.prefix(keys::slot_prefix(slot)) {
-            let row = guard.into_inner().ok().and_then(|(key, value)| Some((RowKey::read(&key)?, read_row(&value)?)));
-            let Some((key, row)) = row else {
+            let Some((key, row)) = guard.key().ok().and_then(|key| row::read_head_key(&key)) else {
                 found.damaged.insert(None);
                 return;
             };
-            found.by_time.insert((key.offset_ms, key.series.location()), row);
+            found.add(key.offset_ms, key.series.location(), row);
         }
     }
 
-    pub(super) fn sample(&self, scheduled: Timestamp, location: u16, row: &Row) -> Option<Sample> {
-        let location = self.shared.locations.name(location)?.clone();
-        Some(Sample { scheduled, location, outcome: row.outcome, latency_us: row.latency_us })
+    /// The results of a window by time and then by location's name, because the
+    /// numbers of locations differ between nodes.
+    pub(super) fn samples(&self, window: i64, found: &Window) -> Vec<Sample> {
+        let start = keys::window_start(window).as_ms();
+        let sample = |(&(offset_ms, location), row): (&(u32, u16), &Row)| {
+            let location = self.shared.locations.name(location)?.clone();
+            let scheduled = Timestamp::from_ms(start + i64::from(offset_ms));
+            Some(Sample { scheduled, location, outcome: row.outcome, latency_us: row.latency_us })
+        };
+        let mut samples: Vec<Sample> = found.by_time.iter().filter_map(sample).collect();
+        samples.sort_by(|a, b| (a.scheduled, &a.location).cmp(&(b.scheduled, &b.location)));
+        samples
     }
-}
-
-/// Reads the value of a head's row.
-pub(crate) fn read_row(value: &[u8]) -> Option<Row> {
-    let (&outcome, latency) = value.split_first()?;
-    let latency_us = u32::from_le_bytes(*latency.as_array()?);
-    Some(Row { outcome: outcome_from(u64::from(outcome))?, latency_us })
 }

@@ -9,6 +9,7 @@
 mod evidence;
 mod gather;
 mod rollups;
+mod scan;
 
 use crate::codec::rollup::{Resolution, Rollup};
 use crate::error::ReadError;
@@ -18,7 +19,8 @@ use model::id::{CheckSlot, LocationId};
 use model::observation::{Detail, Outcome};
 use model::time::Timestamp;
 
-pub(crate) use gather::{Reader, read_row};
+pub(crate) use gather::Reader;
+pub(crate) use scan::Known;
 
 /// An answer: what was found, and what could not be read.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -70,7 +72,7 @@ pub struct Evidence {
 
 impl Store {
     /// The results of a check scheduled from `from` until before `to`, of all
-    /// locations, oldest first, at most `limit`.
+    /// locations, oldest first and then by location's name, at most `limit`.
     ///
     /// # Errors
     /// [`ReadError`] while the store is closed.
@@ -89,15 +91,15 @@ impl Store {
             chunks = chunks.of(&reader, slot, window);
             let found = reader.window(slot, window, &chunks);
             answer.damaged.extend(found.damage(&reader, window));
-            for ((scheduled, location), row) in found.rows(window) {
-                if scheduled < from || scheduled >= to {
+            for sample in reader.samples(window, &found) {
+                if sample.scheduled < from || sample.scheduled >= to {
                     continue;
                 }
                 if answer.items.len() >= limit {
                     answer.is_cut = true;
                     return Ok(answer);
                 }
-                answer.items.extend(reader.sample(scheduled, location, row));
+                answer.items.push(sample);
             }
         }
         Ok(answer)
@@ -117,8 +119,8 @@ impl Store {
             chunks = chunks.of(&reader, slot, window);
             let found = reader.window(slot, window, &chunks);
             answer.damaged.extend(found.damage(&reader, window));
-            if let Some(((scheduled, location), row)) = found.rows(window).last() {
-                answer.items.extend(reader.sample(scheduled, location, row));
+            if let Some(latest) = reader.samples(window, &found).pop() {
+                answer.items.push(latest);
                 break;
             }
         }
@@ -126,7 +128,7 @@ impl Store {
     }
 
     /// The roll-ups of a check for the spans that begin from `from` until before
-    /// `to`, ascending by time, one for each location that has results then. See
+    /// `to`, ascending by time and location's name, one for each location that has results then. See
     /// [`merged`](crate::merged) for one line of all locations. Spans that are
     /// not rolled up yet are computed from the results.
     ///
@@ -151,13 +153,14 @@ impl Store {
             Resolution::Day => reader.days(slot, from, to, &mut answer.damaged),
         };
         found.retain(|(start, _, _)| *start >= from && *start < to);
-        found.sort_by_key(|(start, location, _)| (*start, *location));
         answer.items.extend(found.into_iter().map(|(start, location, totals)| Rollup {
             location: reader.shared.locations.name(location).cloned(),
             from: start,
             to: Timestamp::from_ms(start.as_ms() + resolution.length_ms()),
             totals,
         }));
+        // By name, because the numbers of locations differ between nodes.
+        answer.items.sort_by(|a, b| (a.from, &a.location).cmp(&(b.from, &b.location)));
         Ok(answer)
     }
 

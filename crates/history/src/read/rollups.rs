@@ -38,13 +38,15 @@ impl Reader<'_> {
         (points, damaged)
     }
 
-    /// Whether a day must be answered from its results, because it has no
-    /// roll-ups yet or because later results wait to be rolled up.
-    fn is_fresh(&self, day: i64) -> bool {
+    /// Whether a shard's day must be answered from its results, because it has
+    /// no roll-ups yet or because later results wait to be rolled up. A day of
+    /// which no results are kept can only be answered from roll-ups, whoever made them.
+    pub(crate) fn is_fresh(&self, day: i64, shard: u8) -> bool {
         let has_head = || self.tables.heads().any(|head| keys::day_of_window(head.window) == day);
         let windows = day * WINDOWS_PER_DAY..(day + 1) * WINDOWS_PER_DAY;
         let in_memory = || self.shared.buffers().any(|buffer| buffer.rows.range(windows.clone()).next().is_some());
-        !self.shared.state.is_rolled(day) || has_head() || in_memory()
+        let is_unrolled = || self.tables.get(TableId::Raw(day)).is_some() && !self.shared.state.is_rolled(day, shard);
+        is_unrolled() || has_head() || in_memory()
     }
 
     /// Days of which single results are kept, ascending.
@@ -81,12 +83,10 @@ impl Reader<'_> {
         let mut days = self.raw_days(from.day(), to.day());
         for id in self.tables.ids() {
             let TableId::Five(month) = id else { continue };
-            let first = model::time::days_from_civil(month.div_euclid(12), month.rem_euclid(12) as u32 + 1, 1);
-            // No month is longer, and days of the next one are simply not found.
-            days.extend((first..first + 31).filter(|day| keys::month_of(*day) == month));
+            days.extend(keys::days_of_month(month));
         }
         for &day in days.range(from.day()..=to.day()) {
-            if self.is_fresh(day) {
+            if self.is_fresh(day, keys::shard_of(slot)) {
                 self.computed(slot, day, Resolution::FiveMinutes, &mut found, damage);
             } else {
                 self.stored_spans(slot, day, &mut found, damage);
@@ -123,8 +123,11 @@ impl Reader<'_> {
                 self.stored_days(slot, id, (from, to), &mut found, damage);
             }
         }
-        let fresh: Vec<i64> =
-            self.raw_days(from.day(), to.day()).into_iter().filter(|day| self.is_fresh(*day)).collect();
+        let fresh: Vec<i64> = self
+            .raw_days(from.day(), to.day())
+            .into_iter()
+            .filter(|day| self.is_fresh(*day, keys::shard_of(slot)))
+            .collect();
         found.retain(|(start, _, _)| !fresh.contains(&start.day()));
         for day in fresh {
             self.computed(slot, day, Resolution::Day, &mut found, damage);
