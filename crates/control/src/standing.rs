@@ -128,13 +128,14 @@ fn overdue(state: &State) -> Vec<CheckSlot> {
                 is_silent(known.created)
                     && state.service(&service.id).is_some_and(|known| known.observed == ServiceStatus::Up)
             }
-            (Verdict::Unknown, Some(_)) => false,
             // Of those that saw it none may be assigned any more.
             (Verdict::Up | Verdict::Degraded | Verdict::Down, looked) if known.seens.is_empty() => {
                 is_silent(looked.unwrap_or(known.created))
             }
-            // A place that is gone for long is silent for all its checks; that is news once.
-            (Verdict::Up | Verdict::Degraded | Verdict::Down, _) => {
+            // A place that is gone for long is silent for all its checks; that is
+            // news once. Even of one that is unknown: what was about to be
+            // confirmed there is a disagreement from then on.
+            (Verdict::Up | Verdict::Unknown | Verdict::Degraded | Verdict::Down, _) => {
                 known.seens.iter().any(|seen| is_silent(seen.last)) && changed_vote(known, check, &aside, now).is_some()
             }
         }

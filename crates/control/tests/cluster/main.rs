@@ -3,4 +3,5 @@
 mod housekeeping;
 mod membership;
 mod offers;
+mod votes;
 mod world;
