@@ -23,6 +23,8 @@ const CHECKPOINT_BYTES: u64 = 4 << 20;
 /// What a transaction adds to the write-ahead log beside its payload: the
 /// record's page, the table's leaf and its parent.
 const TRANSACTION_BYTES: u64 = 3 * 4120;
+/// What the marks add to it: a page of their own.
+const MARKS_BYTES: u64 = 4120;
 
 /// Why the log could not be read or written. The messages of damage say what
 /// to do, because nothing heals by itself then.
@@ -92,6 +94,8 @@ pub(crate) enum Change {
     Purge(StoredLogId),
     /// Says whether a process has the log open.
     Open(bool),
+    /// Remembers how far other nodes are known to have been.
+    Marks(Vec<u8>),
 }
 
 /// What is remembered in memory of each row.
@@ -124,6 +128,8 @@ impl Database {
              CREATE TABLE entries (
                  position INTEGER PRIMARY KEY, term INTEGER NOT NULL, node INTEGER NOT NULL,
                  count INTEGER NOT NULL, checksum INTEGER NOT NULL, payload BLOB NOT NULL) STRICT;";
+        // The table of marks is made when the log is marked as open, because
+        // older logs lack it.
         let made = connection
             .execute_batch(tables)
             .and_then(|()| connection.execute("INSERT INTO meta VALUES (1, ?1)", [meta.encode()]));
@@ -154,6 +160,22 @@ impl Database {
 
     pub(crate) fn meta(&self) -> &Meta {
         &self.meta
+    }
+
+    /// What [`Change::Marks`] stored last; empty if it never did.
+    pub(crate) fn marks(&self) -> Result<Vec<u8>, LogError> {
+        let found = self.connection.query_row("SELECT record, checksum FROM marks", [], |row| {
+            Ok((row.get::<_, Vec<u8>>(0)?, row.get::<_, u32>(1)?))
+        });
+        let (record, checksum) = match found {
+            Err(rusqlite::Error::QueryReturnedNoRows) => return Ok(Vec::new()),
+            found => self.check(found, "read")?,
+        };
+        if crc32fast::hash(&record) == checksum {
+            return Ok(record);
+        }
+        let what = "what it remembers of other nodes does not match its checksum".to_owned();
+        Err(LogError::Damaged { path: self.path.clone(), what })
     }
 
     /// Makes changes durable in one transaction: all of them or none. The
@@ -362,7 +384,19 @@ fn carry_out(db: &Connection, change: &Change, meta: &mut Meta) -> rusqlite::Res
         }
         Change::Open(is_open) => {
             meta.is_open = *is_open;
+            if *is_open {
+                meta.incarnation += 1;
+                db.execute_batch(
+                    "CREATE TABLE IF NOT EXISTS marks (
+                         one INTEGER PRIMARY KEY CHECK (one = 1), record BLOB NOT NULL, checksum INTEGER NOT NULL) STRICT",
+                )?;
+            }
             Ok(0)
+        }
+        Change::Marks(record) => {
+            let text = "INSERT OR REPLACE INTO marks VALUES (1, ?1, ?2)";
+            db.prepare_cached(text)?.execute(params![record, crc32fast::hash(record)])?;
+            Ok(MARKS_BYTES)
         }
     }
 }

@@ -83,6 +83,24 @@ pub enum DirectoryError {
         /// What is missing.
         missing: &'static str,
     },
+    /// A node was about to join a cluster when it stopped.
+    #[error(
+        "the data directory {path} belongs to a node that has not joined its cluster yet; run `mainstay join` with the \
+         same ticket again"
+    )]
+    JoinUnfinished {
+        /// The data directory.
+        path: PathBuf,
+    },
+    /// There is nothing in it, and no cluster may be founded.
+    #[error(
+        "the data directory {path} is empty, and this node may not found a cluster; let it join with `mainstay join`, \
+         or, if it has been a member, replace it by a new node"
+    )]
+    MustJoin {
+        /// The data directory.
+        path: PathBuf,
+    },
     /// Its identity cannot be read or written.
     #[error(transparent)]
     Identity(#[from] IdentityError),
@@ -105,8 +123,37 @@ pub(crate) struct Held {
 }
 
 /// Makes a directory ours, or says why it cannot be. A new or half-founded one
-/// comes back empty, with an identity that is still to be founded.
-pub(crate) fn hold(path: &Path) -> Result<Held, DirectoryError> {
+/// comes back empty, with an identity that is still to be founded, if a cluster
+/// may be founded at all.
+pub(crate) fn hold(path: &Path, may_found: bool) -> Result<Held, DirectoryError> {
+    let lock = hold_any(path)?;
+    let in_directory = |source| DirectoryError::Io { path: path.to_owned(), source };
+    let identity = match Identity::read(path)? {
+        Some(identity) => identity,
+        None if may_found => {
+            let identity = Identity::draw()?;
+            identity.write(path)?;
+            identity
+        }
+        None => return Err(DirectoryError::MustJoin { path: path.to_owned() }),
+    };
+    match identity.stage {
+        // The process ended while it founded the log; nobody was ever told
+        // that something is stored.
+        Stage::Founding if may_found => clear(path).map_err(in_directory)?,
+        Stage::Founding => return Err(DirectoryError::MustJoin { path: path.to_owned() }),
+        Stage::Joining => return Err(DirectoryError::JoinUnfinished { path: path.to_owned() }),
+        Stage::Founded if !path.join(database::FILE).exists() => {
+            return Err(DirectoryError::Partial { path: path.to_owned(), missing: database::FILE });
+        }
+        Stage::Founded => {}
+    }
+    Ok(Held { lock, identity })
+}
+
+/// Makes a directory ours, whoever's node lives in it, unless it holds
+/// something else.
+pub(crate) fn hold_any(path: &Path) -> Result<File, DirectoryError> {
     let is_new = make(path)?;
     let in_directory = |source| DirectoryError::Io { path: path.to_owned(), source };
     if let Some(kind) = filesystem::network_name_of(path).map_err(in_directory)? {
@@ -116,25 +163,10 @@ pub(crate) fn hold(path: &Path) -> Result<Held, DirectoryError> {
         refuse_foreign(path)?;
     }
     let lock = lock(path)?;
-    let identity = match Identity::read(path)? {
-        Some(identity) => identity,
-        None => {
-            std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o700)).map_err(in_directory)?;
-            let identity = Identity::draw()?;
-            identity.write(path)?;
-            identity
-        }
-    };
-    match identity.stage {
-        // The process ended while it founded the log; nobody was ever told
-        // that something is stored.
-        Stage::Founding => clear(path).map_err(in_directory)?,
-        Stage::Founded if !path.join(database::FILE).exists() => {
-            return Err(DirectoryError::Partial { path: path.to_owned(), missing: database::FILE });
-        }
-        Stage::Founded => {}
+    if !path.join(identity::FILE).exists() {
+        std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o700)).map_err(in_directory)?;
     }
-    Ok(Held { lock, identity })
+    Ok(lock)
 }
 
 /// Makes a directory for a node and what belongs to it, if it is missing:
@@ -224,7 +256,7 @@ fn lock(path: &Path) -> Result<File, DirectoryError> {
 }
 
 /// Removes what a log leaves in a directory.
-fn clear(path: &Path) -> io::Result<()> {
+pub(crate) fn clear(path: &Path) -> io::Result<()> {
     for name in [database::FILE, room::FILE].into_iter().chain(BESIDE_DATABASE) {
         files::remove(&path.join(name))?;
     }

@@ -6,7 +6,9 @@
 //! later ones follow from it.
 
 use crate::database::LogError;
+use crate::marks::Behind;
 use crate::snapshot::SnapshotError;
+use crate::types::NodeId;
 use std::sync::Arc;
 use tokio::sync::watch;
 
@@ -27,6 +29,30 @@ pub enum Failure {
         index: u64,
         /// The assertion's words.
         message: String,
+    },
+    /// Others know more of this node than it does itself: its disk was rolled
+    /// back, or copied.
+    #[error(
+        "node {by} has seen more of this node than there is in its data directory ({behind}): the directory was rolled \
+         back or copied, and going on could undo what was acknowledged; remove node {node} from the cluster, and join \
+         again from an empty directory"
+    )]
+    RolledBack {
+        /// This node.
+        node: NodeId,
+        /// Who has seen more.
+        by: NodeId,
+        /// What is behind.
+        behind: Behind,
+    },
+    /// The cluster has taken this node out.
+    #[error(
+        "node {node} was removed from the cluster and takes no part any more; its data directory can be deleted, and a \
+         new node can join in its place"
+    )]
+    Removed {
+        /// This node.
+        node: NodeId,
     },
     /// Replication stopped without one of the reasons above.
     #[error("replication stopped: {0}")]

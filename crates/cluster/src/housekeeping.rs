@@ -1,11 +1,9 @@
 //! What a node does once a second: snapshots when the log has grown, purging
 //! what snapshots hold, room, and whether replication still runs.
 
-use crate::failure::{Failure, FailureSlot};
-use crate::machine::Shared;
-use crate::room::{Room, RoomGauge};
-use crate::store::LogStore;
-use crate::types::Raft;
+use crate::failure::Failure;
+use crate::parts::Parts;
+use crate::room::Room;
 use crate::writer::Job;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -40,11 +38,7 @@ impl Default for SnapshotPolicy {
 
 /// The task.
 pub(crate) struct Housekeeper {
-    pub(crate) raft: Raft,
-    pub(crate) store: LogStore,
-    pub(crate) shared: Arc<Shared>,
-    pub(crate) gauge: Arc<RoomGauge>,
-    pub(crate) failure: FailureSlot,
+    pub(crate) parts: Arc<Parts>,
     pub(crate) policy: SnapshotPolicy,
     /// Index up to which history is durable.
     pub(crate) floor: Arc<AtomicU64>,
@@ -61,38 +55,38 @@ impl Housekeeper {
                 _ = closing.wait_for(|is_closing| *is_closing) => return,
                 _ = ticks.tick() => {}
             }
-            let state = self.raft.metrics().borrow().running_state.clone();
+            let state = self.parts.raft.metrics().borrow().running_state.clone();
             if let Err(fatal) = state {
                 // A failure that was reported before is the cause of this one.
-                self.failure.report(Failure::Engine(fatal.to_string()));
+                self.parts.failure.report(Failure::Engine(fatal.to_string()));
                 return;
             }
-            if self.store.writer().send(Job::Housekeep).await.is_err() {
+            if self.parts.store.writer().send(Job::Housekeep).await.is_err() {
                 continue;
             }
             if Instant::now() >= not_before && self.is_snapshot_due() {
-                if self.shared.snapshot_facts().borrow().is_full {
+                if self.parts.shared.snapshot_facts().borrow().is_full {
                     not_before = Instant::now() + FULL_WAIT;
                 }
                 // Refused only when replication has stopped, which the next round sees.
-                let _ = self.raft.trigger().snapshot().await;
+                let _ = self.parts.raft.trigger().snapshot().await;
             }
             if let Some(upto) = self.purge_target() {
-                let _ = self.raft.trigger().purge_log(upto).await;
+                let _ = self.parts.raft.trigger().purge_log(upto).await;
             }
         }
     }
 
     fn is_snapshot_due(&self) -> bool {
-        let published = self.shared.published();
-        let snapshot = self.shared.snapshots().newest().and_then(|kept| kept.position());
+        let published = self.parts.shared.published();
+        let snapshot = self.parts.shared.snapshots().newest().and_then(|kept| kept.position());
         let applied = published.last.map_or(0, |id| id.index);
         let entries = applied - snapshot.unwrap_or(0).min(applied);
-        let bytes = self.store.view().bytes_behind(snapshot);
-        let facts = *self.shared.snapshot_facts().borrow();
+        let bytes = self.parts.store.view().bytes_behind(snapshot);
+        let facts = *self.parts.shared.snapshot_facts().borrow();
         let observations = published.observations.saturating_sub(facts.observations);
         // On a full disk a snapshot is what makes room in the log.
-        let part = if self.gauge.get() == Room::Ample { 1 } else { 8 };
+        let part = if self.parts.gauge.get() == Room::Ample { 1 } else { 8 };
         entries >= self.policy.entries.div_ceil(part)
             || bytes >= self.policy.bytes.div_ceil(part)
             || observations >= self.policy.observations.div_ceil(part)
@@ -101,17 +95,17 @@ impl Housekeeper {
     /// Up to where the log may go: what the snapshot to fall back to holds and
     /// history has. Without room the newest snapshot is enough.
     fn purge_target(&self) -> Option<u64> {
-        let kept = self.shared.snapshots().kept();
-        let is_ample = self.gauge.get() == Room::Ample;
+        let kept = self.parts.shared.snapshots().kept();
+        let is_ample = self.parts.gauge.get() == Room::Ample;
         let snapshot = match kept.as_slice() {
             [.., before, _] if is_ample => before.position()?,
             [.., newest] if !is_ample => newest.position()?,
             _ => return None,
         };
-        let published = self.shared.published();
+        let published = self.parts.shared.published();
         let known = (published.last?.index, published.state.applied_index());
         let floor = self.floor.load(Ordering::Acquire);
-        let view = self.store.view();
+        let view = self.parts.store.view();
         let upto = snapshot.min(view.position_of(floor, known)?);
         let rows = (upto + 1).checked_sub(view.first)?;
         let bytes = view.bytes - view.bytes_behind(Some(upto));

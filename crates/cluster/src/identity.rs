@@ -18,7 +18,7 @@ const FORMAT: u32 = 1;
 const NODE_ID_BITS: u32 = 53;
 
 /// Name of a cluster; drawn at random when it is founded.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ClusterId([u8; 16]);
 
 impl ClusterId {
@@ -44,6 +44,8 @@ impl fmt::Display for ClusterId {
 pub(crate) enum Stage {
     /// Its log is being founded; nothing was ever acknowledged.
     Founding,
+    /// It has asked to join a cluster and may have been let in, but has no log yet.
+    Joining,
     /// It has a log.
     Founded,
 }
@@ -95,16 +97,9 @@ pub enum IdentityError {
 impl Identity {
     /// Draws the ids of a new cluster and its first node.
     pub(crate) fn draw() -> Result<Self, IdentityError> {
-        let mut bytes = [0; 24];
-        let mut filled = 0;
-        while filled < bytes.len() {
-            let flags = rustix::rand::GetRandomFlags::empty();
-            filled += rustix::rand::getrandom(&mut bytes[filled..], flags)
-                .map_err(|error| IdentityError::Random(error.into()))?;
-        }
-        let (cluster, node) = bytes.split_first_chunk::<16>().expect("24 bytes");
-        let node = u64::from_be_bytes(node.try_into().expect("8 bytes")) >> (u64::BITS - NODE_ID_BITS);
-        Ok(Self { cluster: ClusterId(*cluster), node: node.max(1), stage: Stage::Founding })
+        let cluster = ClusterId(random().map_err(IdentityError::Random)?);
+        let node = draw_node().map_err(IdentityError::Random)?;
+        Ok(Self { cluster, node, stage: Stage::Founding })
     }
 
     /// Reads the identity of a directory; `None` if it has none.
@@ -129,6 +124,7 @@ impl Identity {
     fn text(&self) -> String {
         let stage = match self.stage {
             Stage::Founding => "founding",
+            Stage::Joining => "joining",
             Stage::Founded => "founded",
         };
         let body = format!("{TITLE}\nformat {FORMAT}\ncluster {}\nnode {}\nstage {stage}\n", self.cluster, self.node);
@@ -150,12 +146,28 @@ impl Identity {
         let node = field("node").and_then(|text| text.parse().ok()).ok_or(damaged("it has no node id"))?;
         let stage = match field("stage") {
             Some("founding") => Stage::Founding,
+            Some("joining") => Stage::Joining,
             Some("founded") => Stage::Founded,
             _ => return Err(damaged("it has no stage")),
         };
         let identity = Self { cluster, node, stage };
         if identity.text() == text { Ok(identity) } else { Err(damaged("its checksum is wrong")) }
     }
+}
+
+/// Draws a node id that nobody else has drawn.
+pub(crate) fn draw_node() -> std::io::Result<NodeId> {
+    Ok((u64::from_be_bytes(random()?) >> (u64::BITS - NODE_ID_BITS)).max(1))
+}
+
+/// Draws random bytes.
+pub(crate) fn random<const N: usize>() -> std::io::Result<[u8; N]> {
+    let mut bytes = [0; N];
+    let mut filled = 0;
+    while filled < N {
+        filled += rustix::rand::getrandom(&mut bytes[filled..], rustix::rand::GetRandomFlags::empty())?;
+    }
+    Ok(bytes)
 }
 
 #[cfg(test)]

@@ -53,6 +53,8 @@ pub(crate) struct SnapshotFacts {
 pub(crate) struct Shared {
     published: RwLock<Published>,
     applied: watch::Sender<u64>,
+    /// Position of the last raft entry applied.
+    position: watch::Sender<u64>,
     snapshots: Snapshots,
     facts: watch::Sender<SnapshotFacts>,
     failure: FailureSlot,
@@ -64,6 +66,7 @@ impl Shared {
             snapshots.newest().map(|kept| (kept.meta.last_log_id, kept.meta.last_membership)).unwrap_or_default();
         Arc::new(Self {
             applied: watch::Sender::new(state.applied_index()),
+            position: watch::Sender::new(position_of(last)),
             published: RwLock::new(Published { state, last, members, observations: 0 }),
             snapshots,
             facts: watch::Sender::new(SnapshotFacts::default()),
@@ -97,10 +100,21 @@ impl Shared {
     }
 
     fn publish(&self, published: Published) {
-        let index = published.state.applied_index();
+        let (index, position) = (published.state.applied_index(), position_of(published.last));
         *self.published.write().expect("no panic while it is held") = published;
         self.applied.send_replace(index);
+        self.position.send_replace(position);
     }
+
+    /// Waits until everything up to a position is applied.
+    pub(crate) async fn reach(&self, position: u64) {
+        let mut reached = self.position.subscribe();
+        reached.wait_for(|reached| *reached >= position).await.expect("self keeps the sender");
+    }
+}
+
+fn position_of(last: Option<LogId>) -> u64 {
+    last.map_or(0, |id| id.index)
 }
 
 enum Work {
@@ -279,7 +293,8 @@ impl<O: Observer> Thread<O> {
                     }
                 }
                 Work::Install(published, reply) => {
-                    self.current = *published;
+                    // A snapshot says nothing about results; they count on.
+                    self.current = Published { observations: self.current.observations, ..*published };
                     self.shared.publish(self.current.clone());
                     self.observer.replaced(&self.current.state);
                     let _ = reply.send(());

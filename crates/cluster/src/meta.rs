@@ -39,11 +39,25 @@ pub(crate) struct Meta {
     pub(crate) purged: Option<StoredLogId>,
     /// The last raft entry there is, or was when all are purged.
     pub(crate) last: Option<StoredLogId>,
+    /// How often the log was opened. Peers remember it: a directory that comes
+    /// back with less was rolled back. Records written before this field end
+    /// in zeros, which read as 0.
+    pub(crate) incarnation: u64,
 }
 
 impl Meta {
     pub(crate) fn new(cluster: ClusterId, node: NodeId) -> Self {
-        Self { counter: 0, cluster, node, is_open: false, vote: None, committed: None, purged: None, last: None }
+        Self {
+            counter: 0,
+            cluster,
+            node,
+            is_open: false,
+            vote: None,
+            committed: None,
+            purged: None,
+            last: None,
+            incarnation: 0,
+        }
     }
 
     /// The stored form, always [`RECORD_BYTES`] long.
@@ -95,6 +109,7 @@ mod tests {
             committed: Some(id),
             purged: Some(id),
             last: Some(id),
+            incarnation: u64::MAX,
             ..Meta::new(ClusterId::from_bytes([0xff; 16]), u64::MAX)
         }
     }
@@ -102,6 +117,15 @@ mod tests {
     #[test]
     fn the_largest_record_fits_and_survives() {
         assert_eq!(Meta::decode(&largest().encode()), Some(largest()));
+    }
+
+    #[test]
+    fn a_record_from_before_incarnations_has_none() {
+        // Such a record has zeros where the incarnation stands by now.
+        let meta = Meta { incarnation: 0, ..largest() };
+        let fields = postcard::to_allocvec(&meta).unwrap();
+        assert_eq!(fields.last(), Some(&0), "an incarnation of 0 is one byte of zero");
+        assert_eq!(Meta::decode(&meta.encode()), Some(meta));
     }
 
     #[test]

@@ -1,64 +1,228 @@
-//! The way to other nodes. There are none yet: with one voter openraft never
-//! asks for a connection, and one that is asked for is refused with a reason.
+//! How openraft reaches other nodes.
+//!
+//! openraft waits for the answer to an append no longer than a heartbeat and
+//! then asks again. A large entry, a slow line or a slow disk takes longer, and
+//! sending it anew each time would never end. So **an append that is under way
+//! is not sent twice**: who asks again waits for the first one, and meanwhile
+//! the follower is shown that the leader is alive.
 
-use crate::types::{NodeId, Peer, TypeConfig};
-use openraft::error::{InstallSnapshotError, RPCError, RaftError, Unreachable};
-use openraft::network::RPCOption;
+use crate::guard::Guard;
+use crate::net::CallError;
+use crate::peers::Peers;
+use crate::timing::Timing;
+use crate::types::{LogId, NodeId, Peer, TypeConfig, Vote};
+use crate::wire::{self, AppendAnswer, SnapshotAnswer, VoteAnswer, WireError};
+use openraft::error::{
+    InstallSnapshotError, NetworkError, RPCError, RaftError, RemoteError, SnapshotMismatch, Unreachable,
+};
+use openraft::network::{Backoff, RPCOption};
 use openraft::raft::{
     AppendEntriesRequest, AppendEntriesResponse, InstallSnapshotRequest, InstallSnapshotResponse, VoteRequest,
     VoteResponse,
 };
-use openraft::{RaftNetwork, RaftNetworkFactory};
+use openraft::{RaftNetwork, RaftNetworkFactory, SnapshotSegmentId};
+use std::sync::Arc;
+use tokio::task::JoinHandle;
 
-/// Refuses every connection.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct NoNetwork;
+type Failed<E> = RPCError<NodeId, Peer, E>;
 
-/// Why a connection was refused.
-#[derive(Debug, Clone, Copy, thiserror::Error)]
-#[error("this version of Mainstay runs on one node; there are no connections to node {target} yet")]
-pub(crate) struct NoPeersYet {
+/// Makes links.
+#[derive(Clone)]
+pub(crate) struct Links {
+    pub(crate) peers: Arc<Peers>,
+    pub(crate) guard: Arc<Guard>,
+    pub(crate) timing: Timing,
+}
+
+/// The way to one node.
+pub(crate) struct Link {
     target: NodeId,
+    links: Links,
+    under_way: Option<UnderWay>,
 }
 
-type Refused<E> = RPCError<NodeId, Peer, E>;
+/// An append that was sent and is not answered yet.
+#[derive(Debug)]
+struct UnderWay {
+    vote: Vote,
+    previous: Option<LogId>,
+    last: Option<LogId>,
+    answer: JoinHandle<Result<Vec<u8>, CallError>>,
+}
 
-impl NoPeersYet {
-    fn refuse<E: std::error::Error>(self) -> Refused<E> {
-        RPCError::Unreachable(Unreachable::new(&self))
+impl Drop for UnderWay {
+    fn drop(&mut self) {
+        self.answer.abort();
     }
 }
 
-impl RaftNetworkFactory<TypeConfig> for NoNetwork {
-    type Network = NoPeersYet;
-
-    async fn new_client(&mut self, target: NodeId, _node: &Peer) -> NoPeersYet {
-        NoPeersYet { target }
+impl UnderWay {
+    /// Whether it is the beginning of what is asked for now.
+    fn begins(&self, request: &AppendEntriesRequest<TypeConfig>) -> bool {
+        let last = request.entries.last().map(|entry| entry.log_id);
+        self.vote == request.vote && self.previous == request.prev_log_id && self.last <= last
     }
 }
 
-impl RaftNetwork<TypeConfig> for NoPeersYet {
+impl RaftNetworkFactory<TypeConfig> for Links {
+    type Network = Link;
+
+    /// The address is looked up at each call, because it can change.
+    async fn new_client(&mut self, target: NodeId, _node: &Peer) -> Link {
+        Link { target, links: self.clone(), under_way: None }
+    }
+}
+
+impl RaftNetwork<TypeConfig> for Link {
     async fn append_entries(
         &mut self,
-        _rpc: AppendEntriesRequest<TypeConfig>,
-        _option: RPCOption,
-    ) -> Result<AppendEntriesResponse<NodeId>, Refused<RaftError<NodeId>>> {
-        Err(self.refuse())
+        request: AppendEntriesRequest<TypeConfig>,
+        option: RPCOption,
+    ) -> Result<AppendEntriesResponse<NodeId>, Failed<RaftError<NodeId>>> {
+        if request.entries.is_empty() {
+            let answer = self.call(wire::APPEND, wire::append_request(&request), &option).await?;
+            return Ok(append_response(read(&answer)?, AppendEntriesResponse::Success));
+        }
+        let last = request.entries.last().map(|entry| entry.log_id);
+        let is_again = self.under_way.as_ref().is_some_and(|under_way| under_way.begins(&request));
+        if !is_again {
+            self.under_way = Some(self.send(&request));
+        }
+        let (answer, upto) = self.answer(is_again, &option).await?;
+        let answer = read(&answer)?;
+        if answer == AppendAnswer::Taken {
+            self.links.guard.acknowledged(self.target, request.vote.into(), upto.map(Into::into));
+        }
+        let taken =
+            if upto == last { AppendEntriesResponse::Success } else { AppendEntriesResponse::PartialSuccess(upto) };
+        Ok(append_response(answer, taken))
     }
 
     async fn install_snapshot(
         &mut self,
-        _rpc: InstallSnapshotRequest<TypeConfig>,
-        _option: RPCOption,
-    ) -> Result<InstallSnapshotResponse<NodeId>, Refused<RaftError<NodeId, InstallSnapshotError>>> {
-        Err(self.refuse())
+        request: InstallSnapshotRequest<TypeConfig>,
+        option: RPCOption,
+    ) -> Result<InstallSnapshotResponse<NodeId>, Failed<RaftError<NodeId, InstallSnapshotError>>> {
+        let answer = self.call(wire::SNAPSHOT, wire::snapshot_request(&request), &option).await?;
+        match read(&answer)? {
+            SnapshotAnswer::Vote(vote) => Ok(InstallSnapshotResponse { vote: vote.into() }),
+            SnapshotAnswer::FromTheStart => {
+                let id = request.meta.snapshot_id;
+                let segment = |offset| SnapshotSegmentId { id: id.clone(), offset };
+                let mismatch = SnapshotMismatch { expect: segment(0), got: segment(request.offset) };
+                let error = RaftError::APIError(InstallSnapshotError::SnapshotMismatch(mismatch));
+                Err(RPCError::RemoteError(RemoteError::new(self.target, error)))
+            }
+        }
     }
 
     async fn vote(
         &mut self,
-        _rpc: VoteRequest<NodeId>,
-        _option: RPCOption,
-    ) -> Result<VoteResponse<NodeId>, Refused<RaftError<NodeId>>> {
-        Err(self.refuse())
+        request: VoteRequest<NodeId>,
+        option: RPCOption,
+    ) -> Result<VoteResponse<NodeId>, Failed<RaftError<NodeId>>> {
+        let request = wire::VoteRequest { vote: request.vote.into(), last: request.last_log_id.map(Into::into) };
+        let answer: VoteAnswer = read(&self.call(wire::VOTE, wire::encode(&request), &option).await?)?;
+        let vote = Vote::from(answer.vote);
+        Ok(VoteResponse { vote, vote_granted: answer.is_granted, last_log_id: answer.last.map(Into::into) })
+    }
+
+    fn backoff(&self) -> Backoff {
+        Backoff::new(std::iter::repeat(self.links.timing.heartbeat() * 2))
+    }
+}
+
+impl Link {
+    async fn call<E: std::error::Error>(
+        &self,
+        kind: u16,
+        body: Vec<u8>,
+        option: &RPCOption,
+    ) -> Result<Vec<u8>, Failed<E>> {
+        self.links.peers.call(self.target, kind, body, option.hard_ttl()).await.map_err(|error| failed(&error))
+    }
+
+    fn send(&self, request: &AppendEntriesRequest<TypeConfig>) -> UnderWay {
+        let (peers, target, timeout) = (Arc::clone(&self.links.peers), self.target, self.links.timing.append());
+        let body = wire::append_request(request);
+        UnderWay {
+            vote: request.vote,
+            previous: request.prev_log_id,
+            last: request.entries.last().map(|entry| entry.log_id),
+            answer: tokio::spawn(async move { peers.call(target, wire::APPEND, body, timeout).await }),
+        }
+    }
+
+    /// Waits for the answer to what is under way; when this is dropped before
+    /// it comes, it stays under way.
+    async fn answer(
+        &mut self,
+        is_again: bool,
+        option: &RPCOption,
+    ) -> Result<(Vec<u8>, Option<LogId>), Failed<RaftError<NodeId>>> {
+        let Some(under_way) = &mut self.under_way else { return Err(failed(&CallError::Closed)) };
+        let upto = under_way.last;
+        let body = wire::append_request(&AppendEntriesRequest {
+            vote: under_way.vote,
+            prev_log_id: None,
+            entries: Vec::new(),
+            leader_commit: None,
+        });
+        let peers = &self.links.peers;
+        let show = async {
+            if is_again {
+                // Its answer is that of any heartbeat, and nobody waits for it.
+                let _ = peers.call(self.target, wire::APPEND, body, option.hard_ttl()).await;
+            }
+            std::future::pending().await
+        };
+        let answer = tokio::select! {
+            answer = &mut under_way.answer => answer,
+            answer = show => answer,
+        };
+        self.under_way = None;
+        match answer {
+            Ok(Ok(bytes)) => Ok((bytes, upto)),
+            Ok(Err(error)) => Err(failed(&error)),
+            Err(error) => Err(RPCError::Network(NetworkError::new(&error))),
+        }
+    }
+}
+
+fn append_response(answer: AppendAnswer, taken: AppendEntriesResponse<NodeId>) -> AppendEntriesResponse<NodeId> {
+    match answer {
+        AppendAnswer::Taken => taken,
+        AppendAnswer::Conflict => AppendEntriesResponse::Conflict,
+        AppendAnswer::Later(vote) => AppendEntriesResponse::HigherVote(vote.into()),
+    }
+}
+
+fn read<'a, T: serde::Deserialize<'a>, E: std::error::Error>(bytes: &'a [u8]) -> Result<T, Failed<E>> {
+    wire::decode(bytes).map_err(|error: WireError| RPCError::Network(NetworkError::new(&error)))
+}
+
+/// What openraft makes of a failed call: it pauses before it asks a node again
+/// that cannot be reached or will not listen, and not after a broken or lost answer.
+fn failed<E: std::error::Error>(error: &CallError) -> Failed<E> {
+    match error {
+        CallError::Unreachable { .. } | CallError::Refused { .. } | CallError::Answered(_) | CallError::Closed => {
+            RPCError::Unreachable(Unreachable::new(error))
+        }
+        CallError::Broken { .. } | CallError::TimedOut { .. } | CallError::TooLarge { .. } => {
+            RPCError::Network(NetworkError::new(error))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::stored::StoredVote;
+
+    #[test]
+    fn a_later_vote_is_passed_on() {
+        let vote = StoredVote::from(Vote::new(9, 3));
+        let response = append_response(AppendAnswer::Later(vote), AppendEntriesResponse::Success);
+        assert_eq!(response, AppendEntriesResponse::HigherVote(Vote::new(9, 3)));
     }
 }

@@ -1,52 +1,48 @@
 //! A node: the room's front door.
 
-use crate::clock::{self, ClockEvent, ClockModel};
-use crate::failure::{Failure, FailureSlot};
-use crate::filesystem;
-use crate::housekeeping::{Housekeeper, SnapshotPolicy};
-use crate::identity::Stage;
-use crate::machine::{Machine, Shared};
-use crate::network::NoNetwork;
+use crate::clock::{self, ClockEvent};
+use crate::failure::Failure;
+use crate::forward::{self, ReadError};
+use crate::found::{self, FoundError};
+use crate::handover::{self, HandOverError};
+use crate::housekeeping::SnapshotPolicy;
+use crate::identity::ClusterId;
+use crate::invite::{self, InviteError, InviteOptions};
+use crate::net::Ticket;
 use crate::observer::Observer;
 use crate::open::{OpenError, Prepared, Recovery};
-use crate::propose::{self, Proposal, ProposeError, Proposed, Proposer};
-use crate::room::{Room, RoomGauge};
+use crate::parts::Parts;
+use crate::propose::{ProposeError, Proposed};
+use crate::remove::{self, RemoveError};
+use crate::room::Room;
+use crate::service::{AskError, PeerService};
 use crate::snapshot::SnapshotError;
-use crate::store::LogStore;
-use crate::types::{Group, NodeId, Peer, Raft};
-use crate::writer::Writer;
+use crate::start::{self, Running};
+use crate::status::{self, PeerStatus, Status};
+use crate::timing::Profile;
 use control::State;
 use model::entry::Body;
+use model::id::LocationId;
+use model::member::{NodeFacts, NodeId, Role};
 use model::time::Timestamp;
-use openraft::{Config, ServerState, SnapshotPolicy as RaftSnapshotPolicy};
-use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::net::TcpListener;
+use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
-use tokio::sync::{mpsc, oneshot, watch};
-use tokio::task::JoinHandle;
+use tokio::sync::{mpsc, watch};
 
 /// Size of the reserve for a full disk when nothing else is said: hours of
 /// transitions and deliveries.
 pub const RESERVE_BYTES_DEFAULT: u64 = 64 << 20;
-/// Clock events that may wait to be taken; jumps are rare.
-const CLOCK_EVENTS: usize = 16;
-/// Longest wait for the only voter to lead. It needs two flushes.
-const LEAD_WAIT: Duration = Duration::from_secs(30);
 /// How long a request for a snapshot may go unheard before it is repeated.
 const SNAPSHOT_REPEAT: Duration = Duration::from_millis(200);
 /// Longest wait for a snapshot that somebody asked for.
 const SNAPSHOT_WAIT: Duration = Duration::from_secs(60);
-/// Longest wait for the observer to end.
-const END_WAIT: Duration = Duration::from_secs(10);
-/// Heartbeats between nodes, and with them the pace of openraft's timer. One
-/// voter needs neither, so the timer is kept slow.
-const HEARTBEAT_MS: u64 = 250;
-const ELECTION_MS: std::ops::Range<u64> = 1_000..2_000;
+/// Where a node stands when nothing else is said.
+const LOCATION_DEFAULT: &str = "local";
 
 /// How a node is opened.
-#[derive(Debug, Clone)]
 pub struct Options {
     /// Index up to which the owner's history is durable, for an owner that
     /// keeps one: entries behind it are reported to the observer again, and
@@ -55,12 +51,48 @@ pub struct Options {
     pub durable_history: Option<u64>,
     /// Size of the file that is given up when the disk is full.
     pub reserve_bytes: u64,
-    /// Where other nodes will reach this one; written down when the cluster is founded.
-    pub address: String,
     /// From when on snapshots are taken.
     pub snapshots: SnapshotPolicy,
     /// Name of a SQLite file layer to use instead of the system's; for tests.
     pub vfs: Option<String>,
+    /// Whether an empty directory may found a cluster. One that is to join
+    /// another, or ever belonged to one, must not.
+    pub may_found: bool,
+    /// Where other nodes are answered; `None` for a node that has no others.
+    pub listen: Option<TcpListener>,
+    /// How far apart the nodes are.
+    pub profile: Profile,
+    /// What this node says about itself.
+    pub about: About,
+    /// Answers what the front doors of other nodes ask.
+    pub service: Option<Arc<dyn PeerService>>,
+}
+
+/// What a node says about itself; the others learn of changes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct About {
+    /// What people call it; empty to keep what the cluster knows.
+    pub name: String,
+    /// Where other nodes reach it, as host and port; empty for a node without others.
+    pub address: String,
+    /// Where it stands.
+    pub location: LocationId,
+    /// What it does. Given at the founding; later it is the invitation's.
+    pub role: Role,
+    /// What it says about its machine.
+    pub facts: NodeFacts,
+}
+
+impl Default for About {
+    fn default() -> Self {
+        Self {
+            name: String::new(),
+            address: String::new(),
+            location: LocationId::new(LOCATION_DEFAULT).expect("a legal id"),
+            role: Role::Full,
+            facts: NodeFacts::default(),
+        }
+    }
 }
 
 impl Default for Options {
@@ -68,41 +100,32 @@ impl Default for Options {
         Self {
             durable_history: None,
             reserve_bytes: RESERVE_BYTES_DEFAULT,
-            address: String::new(),
             snapshots: SnapshotPolicy::default(),
             vfs: None,
+            may_found: true,
+            listen: None,
+            profile: Profile::default(),
+            about: About::default(),
+            service: None,
         }
     }
 }
 
-/// How a node is.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Status {
-    /// Index of the last entry applied.
-    pub applied_index: u64,
-    /// Index of the last entry in the newest snapshot; 0 without one.
-    pub snapshot_index: u64,
-    /// Position of the last raft entry in the log. Positions count what
-    /// travels together as one, and openraft's own entries too; they are not
-    /// indices.
-    pub last_position: u64,
-    /// Position of the last raft entry applied; behind `last_position` only
-    /// while something is being written.
-    pub applied_position: u64,
-    /// The leader's term.
-    pub term: u64,
-    /// Whether this node leads.
-    pub is_leader: bool,
-    /// Who leads, if that is known.
-    pub leader: Option<NodeId>,
-    /// Bytes of entries in the log.
-    pub log_bytes: u64,
-    /// Bytes that may still be written to the disk; 0 if the system does not say.
-    pub free_bytes: u64,
-    /// Whether the disk is full and commands are refused.
-    pub is_tight: bool,
-    /// How much room there is.
-    pub room: Room,
+impl std::fmt::Debug for Options {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self { durable_history, reserve_bytes, snapshots, vfs, may_found, listen, profile, about, service: _ } =
+            self;
+        f.debug_struct("Options")
+            .field("durable_history", durable_history)
+            .field("reserve_bytes", reserve_bytes)
+            .field("snapshots", snapshots)
+            .field("vfs", vfs)
+            .field("may_found", may_found)
+            .field("listen", listen)
+            .field("profile", profile)
+            .field("about", about)
+            .finish_non_exhaustive()
+    }
 }
 
 /// Why a node did not close cleanly. Nothing acknowledged is lost; the next
@@ -119,42 +142,42 @@ pub enum CloseError {
 
 /// One node of a cluster, which may be all of it. Clones are the same node.
 #[derive(Clone)]
-pub struct Node(Arc<Inner>);
+pub struct Node(pub(crate) Arc<Inner>);
 
 impl std::fmt::Debug for Node {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Node").field("directory", &self.0.directory).finish_non_exhaustive()
+        f.debug_struct("Node").field("directory", &self.0.parts.directory).finish_non_exhaustive()
     }
 }
 
-struct Inner {
-    directory: PathBuf,
-    raft: Raft,
-    store: LogStore,
-    shared: Arc<Shared>,
-    gauge: Arc<RoomGauge>,
-    failure: FailureSlot,
-    floor: Arc<AtomicU64>,
-    recovery: Recovery,
-    proposals: mpsc::Sender<Proposal>,
-    clock_events: Mutex<Option<mpsc::Receiver<ClockEvent>>>,
-    ahead: Arc<clock::Ahead>,
-    closing: watch::Sender<bool>,
+/// What a node is made of: what its tasks share, and what ends them.
+pub(crate) struct Inner {
+    pub(crate) parts: Arc<Parts>,
+    pub(crate) floor: Arc<AtomicU64>,
+    pub(crate) recovery: Recovery,
+    pub(crate) clock_events: Mutex<Option<mpsc::Receiver<ClockEvent>>>,
+    pub(crate) ahead: Arc<clock::Ahead>,
+    /// Where others will be answered, until they are.
+    pub(crate) listen: Mutex<Option<TcpListener>>,
+    pub(crate) closing: watch::Sender<bool>,
     /// The tasks and the end of the machine's thread; taken when it closes.
-    running: tokio::sync::Mutex<Option<Running>>,
+    pub(crate) running: tokio::sync::Mutex<Option<Running>>,
 }
 
-#[derive(Debug)]
-struct Running {
-    proposer: JoinHandle<()>,
-    housekeeper: JoinHandle<()>,
-    machine: oneshot::Receiver<()>,
+impl Drop for Inner {
+    /// Connections do not end by themselves. A node that was closed has none.
+    fn drop(&mut self) {
+        if let (Some(hub), Ok(runtime)) = (self.parts.peers.hub().cloned(), tokio::runtime::Handle::try_current()) {
+            runtime.spawn(async move { hub.close().await });
+        }
+    }
 }
 
 impl Node {
     /// Opens the node that lives in a directory; an empty or missing directory
-    /// founds a cluster of one. Returns when everything in the log is applied
-    /// and entries can be proposed.
+    /// founds a cluster of one, if it may. A node that is all of its cluster
+    /// returns when everything in its log is applied and entries can be
+    /// proposed; one with others returns at once, and catches up with them.
     ///
     /// The directory must be the node's alone when it is founded; later the
     /// owner may keep other things in it.
@@ -164,46 +187,67 @@ impl Node {
     /// a damaged snapshot has got another name.
     pub async fn open(directory: &Path, options: Options, observer: impl Observer) -> Result<Self, OpenError> {
         let path = directory.to_owned();
-        let wanted = options.clone();
         let prepared = tokio::task::spawn_blocking(move || {
             let mut observer = observer;
-            Prepared::new(&path, &wanted, &mut observer).map(|prepared| (prepared, observer))
+            Prepared::new(&path, &options, &mut observer).map(|prepared| (prepared, options, observer))
         });
-        let (prepared, observer) = match prepared.await {
+        let (prepared, options, observer) = match prepared.await {
             Ok(prepared) => prepared?,
             Err(error) => return Err(OpenError::Engine(error.to_string())),
         };
-        Self::run(directory, &options, prepared, observer).await
+        start::start(directory, options, prepared, observer).await
     }
 
-    /// Writes an entry to the log and returns when it is on disk and applied.
-    /// Waits while too many others wait. Dropping the future does not take the
-    /// entry back.
+    /// Writes an entry to the log, wherever the leader is, and returns when a
+    /// majority has it on disk and this node has applied it. Waits while too
+    /// many others wait, and for an election. Dropping the future does not take
+    /// the entry back.
     ///
     /// # Errors
-    /// [`ProposeError`] says for each case whether the entry is in the log.
+    /// [`ProposeError`] says for each case whether the entry may be in the log.
     pub async fn propose(&self, body: Body) -> Result<Proposed, ProposeError> {
-        propose::admit(&body, self.0.gauge.get())?;
-        let (reply, answer) = oneshot::channel();
-        let sent = self.0.proposals.send(Proposal { body, reply }).await;
-        sent.map_err(|_| ProposeError::Stopped)?;
-        answer.await.unwrap_or(Err(ProposeError::Stopped))
+        forward::propose(&self.0.parts, body).await
+    }
+
+    /// Waits until this node has applied everything that any node had
+    /// acknowledged before the call, so that [`Node::state`] shows it.
+    ///
+    /// # Errors
+    /// [`ReadError::NoQuorum`] if no majority confirms it in time.
+    pub async fn read_barrier(&self) -> Result<(), ReadError> {
+        forward::read_barrier(&self.0.parts).await
     }
 
     /// The state after the last entry applied; cheap.
     pub fn state(&self) -> State {
-        self.0.shared.state()
+        self.0.parts.shared.state()
     }
 
     /// The time a stamp would have now: never far from the last stamp, and not
     /// moved by a wall clock that jumps.
     pub fn now(&self) -> Timestamp {
-        self.0.ahead.now().max(self.0.shared.now())
+        self.0.ahead.now().max(self.0.parts.shared.now())
     }
 
     /// Follows the index of the last entry applied.
     pub fn watch(&self) -> watch::Receiver<u64> {
-        self.0.shared.watch()
+        self.0.parts.shared.watch()
+    }
+
+    /// This node.
+    pub fn id(&self) -> NodeId {
+        NodeId(self.0.parts.me)
+    }
+
+    /// Its cluster.
+    pub fn cluster(&self) -> ClusterId {
+        self.0.parts.cluster
+    }
+
+    /// Follows whether this node leads and has a majority behind it. What only
+    /// the leader does is done while it says so; the log decides all the same.
+    pub fn leads(&self) -> watch::Receiver<bool> {
+        self.0.parts.leads.subscribe()
     }
 
     /// What opening found.
@@ -225,27 +269,57 @@ impl Node {
 
     /// How the node is.
     pub fn status(&self) -> Status {
-        let inner = &self.0;
-        let metrics = inner.raft.metrics().borrow().clone();
-        let published = inner.shared.published();
-        let room = inner.gauge.get();
-        let (last_position, log_bytes) = {
-            let view = inner.store.view();
-            (view.last.map_or(0, |id| id.index), view.bytes)
-        };
-        Status {
-            applied_index: published.state.applied_index(),
-            snapshot_index: inner.shared.snapshots().newest().map_or(0, |kept| kept.index),
-            last_position,
-            applied_position: published.last.map_or(0, |id| id.index),
-            term: metrics.current_term,
-            is_leader: metrics.state == ServerState::Leader,
-            leader: metrics.current_leader,
-            log_bytes,
-            free_bytes: filesystem::free_bytes(&inner.directory).unwrap_or(0),
-            is_tight: room != Room::Ample,
-            room,
-        }
+        status::of(&self.0.parts)
+    }
+
+    /// How it sees the other nodes, by id.
+    pub fn peers(&self) -> Vec<PeerStatus> {
+        status::peers(&self.0.parts)
+    }
+
+    /// Makes this node the first member of its cluster and begins to answer
+    /// others, if it leads, has an address, and there is no member yet. Called
+    /// after opening, as often as one likes.
+    ///
+    /// # Errors
+    /// [`FoundError`]; it can be tried again.
+    pub async fn found_if_needed(&self) -> Result<(), FoundError> {
+        found::found_if_needed(self).await
+    }
+
+    /// Leaves a way for one more node to join, and returns the ticket for it.
+    ///
+    /// # Errors
+    /// [`InviteError`]; there is no invitation then, but for
+    /// [`ProposeError::Unknown`], of which nobody has the ticket.
+    pub async fn invite(&self, options: InviteOptions) -> Result<Ticket, InviteError> {
+        invite::invite(&self.0.parts, options).await
+    }
+
+    /// Takes a node out of the cluster for ever. `key` is the command's: the
+    /// same one again gets the same answer.
+    ///
+    /// # Errors
+    /// [`RemoveError`] says what would help.
+    pub async fn remove(&self, actor: &str, key: String, node: NodeId) -> Result<(), RemoveError> {
+        remove::remove(&self.0.parts, actor, key, node.0).await
+    }
+
+    /// Hands the lead over to a node, whoever has it. Returns when it leads.
+    ///
+    /// # Errors
+    /// [`HandOverError`]; the cluster goes on in any case.
+    pub async fn transfer_leadership(&self, to: NodeId) -> Result<(), HandOverError> {
+        handover::transfer(&self.0.parts, to.0).await
+    }
+
+    /// Asks the front door of another node, over a connection for large answers.
+    ///
+    /// # Errors
+    /// [`AskError`] says whether the request may have been carried out.
+    pub async fn ask(&self, node: NodeId, kind: u8, body: Vec<u8>, timeout: Duration) -> Result<Vec<u8>, AskError> {
+        let asked = status::ask(&self.0.parts, node.0, kind, body, timeout).await;
+        asked.map_err(|error| AskError::new(node, error))
     }
 
     /// Takes a snapshot that holds everything applied so far.
@@ -254,28 +328,28 @@ impl Node {
     /// [`SnapshotError::Full`] if there is no room for it, which harms
     /// nothing; [`SnapshotError::Stopped`] if the node stops meanwhile.
     pub async fn snapshot_now(&self) -> Result<(), SnapshotError> {
-        let full = || SnapshotError::Full { path: self.0.directory.join(crate::snapshot::DIRECTORY) };
-        if self.0.gauge.get() == Room::Exhausted {
+        let full = || SnapshotError::Full { path: self.0.parts.directory.join(crate::snapshot::DIRECTORY) };
+        if self.0.parts.gauge.get() == Room::Exhausted {
             // openraft waits for the log, it could not even begin.
             return Err(full());
         }
-        let wanted = self.0.shared.published().last.map(|id| id.index);
+        let wanted = self.0.parts.shared.published().last.map(|id| id.index);
         let taken = tokio::time::timeout(SNAPSHOT_WAIT, async {
-            let mut facts = self.0.shared.snapshot_facts();
+            let mut facts = self.0.parts.shared.snapshot_facts();
             loop {
-                let newest = self.0.shared.snapshots().newest().and_then(|kept| kept.position());
+                let newest = self.0.parts.shared.snapshots().newest().and_then(|kept| kept.position());
                 if newest >= wanted {
                     return Ok(());
                 }
                 // One that is being written already is waited for; it may have
                 // begun too early, then this goes round again.
                 let seen = facts.borrow_and_update().attempts;
-                self.0.raft.trigger().snapshot().await.map_err(|_| SnapshotError::Stopped)?;
+                self.0.parts.raft.trigger().snapshot().await.map_err(|_| SnapshotError::Stopped)?;
                 // openraft passes over a request while it still counts the one
                 // before as under way, so the request is repeated.
                 let facts = tokio::select! {
                     facts = facts.wait_for(|facts| facts.attempts > seen) => *facts.map_err(|_| SnapshotError::Stopped)?,
-                    _ = self.0.failure.wait() => return Err(SnapshotError::Stopped),
+                    _ = self.0.parts.failure.wait() => return Err(SnapshotError::Stopped),
                     () = tokio::time::sleep(SNAPSHOT_REPEAT) => continue,
                 };
                 if facts.is_full {
@@ -288,162 +362,27 @@ impl Node {
 
     /// Waits until the node stops by itself, and says why; for ever if it does not.
     pub async fn failed(&self) -> Arc<Failure> {
-        self.0.failure.wait().await
+        self.0.parts.failure.wait().await
     }
 
-    /// Closes the node: carries out what waits, takes a last snapshot, so that
-    /// the next start has nothing to replay, and closes the files. The observer
-    /// is dropped. Closing twice does nothing.
+    /// Closes the node: hands the lead over if there is an heir, carries out
+    /// what waits, takes a last snapshot, so that the next start has nothing to
+    /// replay, and closes the files. The observer is dropped. Closing twice
+    /// does nothing.
     ///
     /// # Errors
     /// [`CloseError`]; the node is closed all the same and nothing
     /// acknowledged is lost.
     pub async fn close(&self) -> Result<(), CloseError> {
         let Some(running) = self.0.running.lock().await.take() else { return Ok(()) };
-        // Else a disk without any room would keep the node from ending.
-        self.0.store.writer().stop_waiting_for_room();
-        self.0.closing.send_replace(true);
-        join(running.proposer).await;
-        join(running.housekeeper).await;
-        let snapshot = if self.0.failure.get().is_none() { self.snapshot_now().await } else { Ok(()) };
-        // An error is the join error of a task that has ended anyway.
-        let _ = self.0.raft.shutdown().await;
-        // The thread ends after openraft's worker; one that hangs in the
-        // observer must not keep the log open.
-        if tokio::time::timeout(END_WAIT, running.machine).await.is_err() {
-            tracing::error!("the observer of the log does not end");
-        }
-        let closed = self.0.store.writer().close().await;
-        match snapshot {
-            Ok(()) | Err(SnapshotError::Full { .. }) => {}
-            Err(error) => return Err(CloseError::Snapshot(error)),
-        }
-        // After a failure the thread has closed the files itself.
-        match closed {
-            Err(_) if self.0.failure.get().is_some() => Ok(()),
-            closed => closed.map_err(CloseError::Log),
-        }
+        start::stop(self, running).await
     }
 
-    async fn run(
-        directory: &Path,
-        options: &Options,
-        prepared: Prepared,
-        observer: impl Observer,
-    ) -> Result<Self, OpenError> {
-        let failure = FailureSlot::new();
-        let identity = prepared.identity;
-        let meta = prepared.database.meta().clone();
-        let writer = Writer::start(prepared.database, prepared.reserve, Some(prepared.lock), failure.clone())
-            .map_err(OpenError::Thread)?;
-        let store = LogStore::new(&meta, prepared.rows, writer, failure.clone());
-        let shared = Shared::new(prepared.snapshots, prepared.state, failure.clone());
-        let (machine, machine_end) = Machine::start(Arc::clone(&shared), observer).map_err(OpenError::Thread)?;
-        let started = start_raft(&identity, options, &store, machine).await;
-        let raft = started.map_err(|error| match failure.get() {
-            Some(failure) => OpenError::Replay(failure),
-            None => error,
-        })?;
-        if identity.stage == Stage::Founding {
-            crate::identity::Identity { stage: Stage::Founded, ..identity }.write(directory)?;
-        }
-        let (proposals, queue) = mpsc::channel(propose::QUEUE_LENGTH);
-        let (events, clock_events) = mpsc::channel(CLOCK_EVENTS);
-        let (wall, boot) = clock::read();
-        let (clock, event) = ClockModel::new(wall, boot, shared.now());
-        if let Some(event) = event {
-            tracing::warn!(%event, "clock");
-            // The channel is empty.
-            let _ = events.try_send(event);
-        }
-        let ahead = Arc::new(clock::Ahead::default());
-        ahead.follow(&clock);
-        let (closing, is_closing) = watch::channel(false);
-        let floor = Arc::new(AtomicU64::new(options.durable_history.unwrap_or(u64::MAX)));
-        let proposer = Proposer {
-            raft: raft.clone(),
-            shared: Arc::clone(&shared),
-            gauge: Arc::clone(&prepared.gauge),
-            clock,
-            ahead: Arc::clone(&ahead),
-            clock_events: events,
-        };
-        let housekeeper = Housekeeper {
-            raft: raft.clone(),
-            store: store.clone(),
-            shared: Arc::clone(&shared),
-            gauge: Arc::clone(&prepared.gauge),
-            failure: failure.clone(),
-            policy: options.snapshots,
-            floor: Arc::clone(&floor),
-        };
-        let running = Running {
-            proposer: tokio::spawn(proposer.run(queue, is_closing.clone())),
-            housekeeper: tokio::spawn(housekeeper.run(is_closing)),
-            machine: machine_end,
-        };
-        Ok(Self(Arc::new(Inner {
-            directory: directory.to_owned(),
-            raft,
-            store,
-            shared,
-            gauge: prepared.gauge,
-            failure,
-            floor,
-            recovery: prepared.recovery,
-            proposals,
-            clock_events: Mutex::new(Some(clock_events)),
-            ahead,
-            closing,
-            running: tokio::sync::Mutex::new(Some(running)),
-        })))
+    pub(crate) fn parts(&self) -> &Arc<Parts> {
+        &self.0.parts
     }
-}
 
-async fn start_raft(
-    identity: &crate::identity::Identity,
-    options: &Options,
-    store: &LogStore,
-    machine: Machine,
-) -> Result<Raft, OpenError> {
-    let engine = |error: &dyn std::fmt::Display| OpenError::Engine(error.to_string());
-    let config = Config {
-        cluster_name: identity.cluster.to_string(),
-        heartbeat_interval: HEARTBEAT_MS,
-        election_timeout_min: ELECTION_MS.start,
-        election_timeout_max: ELECTION_MS.end,
-        // Both are decided by the housekeeper.
-        snapshot_policy: RaftSnapshotPolicy::Never,
-        max_in_snapshot_log_to_keep: u64::MAX,
-        ..Config::default()
-    };
-    let raft = Raft::new(identity.node, Arc::new(config), NoNetwork, store.clone(), machine)
-        .await
-        .map_err(|error| engine(&error))?;
-    if identity.stage == Stage::Founding {
-        let voters = BTreeMap::from([(identity.node, Peer { address: options.address.clone() })]);
-        raft.initialize(voters).await.map_err(|error| engine(&error))?;
-    }
-    // Asked of the core itself: the metrics are still empty at this moment.
-    let voters = raft.with_raft_state(|state| state.membership_state.effective().voter_ids().collect::<Vec<_>>());
-    if voters.await.map_err(|error| engine(&error))? == [identity.node] {
-        lead(&raft).await.map_err(|error| engine(&error))?;
-    }
-    Ok(raft)
-}
-
-/// Makes the only voter lead at once, and waits until everything that is in
-/// the log is applied: an empty group behind it proves that.
-async fn lead(raft: &Raft) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
-    raft.trigger().elect().await?;
-    raft.wait(Some(LEAD_WAIT)).state(ServerState::Leader, "the only voter leads").await?;
-    raft.client_write(Group::new(Vec::new())).await?;
-    Ok(())
-}
-
-/// Waits for a task; a panic in it was reported when it happened.
-async fn join(task: JoinHandle<()>) {
-    if let Err(error) = task.await {
-        tracing::error!(%error, "a task of the node ended badly");
+    pub(crate) async fn open_hub(&self) -> Result<(), FoundError> {
+        start::open_hub(self).await
     }
 }

@@ -3,10 +3,13 @@
 //! Blocking work, done on a thread for it. **Nothing is acknowledged before
 //! all of it succeeded**, and what is refused here is left as it was found.
 
+use crate::acquaintance::{Acquaintance, AcquaintanceError};
+use crate::credentials::CredentialsError;
 use crate::database::{self, Database, LogError, RowFact};
 use crate::directory::{self, DirectoryError, Held};
 use crate::failure::Failure;
 use crate::identity::{ClusterId, Identity, IdentityError, Stage};
+use crate::marks::{self, Mark};
 use crate::meta::Meta;
 use crate::node::Options;
 use crate::observer::Observer;
@@ -15,7 +18,7 @@ use crate::snapshot::{Loaded, SnapshotError, Snapshots};
 use crate::types::NodeId;
 use control::State;
 use openraft::EntryPayload;
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::fs::File;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
@@ -87,6 +90,18 @@ pub enum OpenError {
     /// The system refused a thread.
     #[error("cannot start a thread")]
     Thread(#[source] std::io::Error),
+    /// Whom it knew when it joined cannot be read.
+    #[error(transparent)]
+    Acquaintance(#[from] AcquaintanceError),
+    /// It has no certificate to show to other nodes.
+    #[error("this node has no certificate to show to other nodes")]
+    Credentials(#[from] CredentialsError),
+    /// It cannot listen for other nodes.
+    #[error("cannot listen for other nodes")]
+    Listen(#[source] std::io::Error),
+    /// The system gave no random bytes.
+    #[error("cannot draw a number for this start")]
+    Random(#[source] std::io::Error),
     /// It failed while the log was replayed.
     #[error("the log could not be replayed")]
     Replay(#[source] Arc<Failure>),
@@ -122,6 +137,8 @@ pub(crate) struct Prepared {
     pub(crate) lock: File,
     pub(crate) database: Database,
     pub(crate) rows: VecDeque<RowFact>,
+    pub(crate) marks: BTreeMap<NodeId, Mark>,
+    pub(crate) told: Acquaintance,
     pub(crate) gauge: Arc<RoomGauge>,
     pub(crate) reserve: Arc<Reserve>,
     pub(crate) snapshots: Snapshots,
@@ -131,20 +148,25 @@ pub(crate) struct Prepared {
 
 impl Prepared {
     pub(crate) fn new(path: &Path, options: &Options, observer: &mut impl Observer) -> Result<Self, OpenError> {
-        let Held { lock, identity } = directory::hold(path)?;
+        let Held { lock, identity } = directory::hold(path, options.may_found)?;
         let vfs = options.vfs.as_deref();
         let (database, rows) = match identity.stage {
             Stage::Founding => {
                 let meta = Meta::new(identity.cluster, identity.node);
                 (Database::create(path, vfs, meta)?, VecDeque::new())
             }
-            Stage::Founded => open_database(path, vfs)?,
+            Stage::Joining | Stage::Founded => open_database(path, vfs)?,
         };
         let meta = database.meta();
         if (meta.cluster, meta.node) != (identity.cluster, identity.node) {
             let path = path.join(database::FILE);
             return Err(OpenError::Mixed { path, found: meta.node, expected: identity.node });
         }
+        let marks = marks::decode(&database.marks()?).ok_or_else(|| LogError::Damaged {
+            path: path.join(database::FILE),
+            what: "what it remembers of other nodes is in no form that is known".to_owned(),
+        })?;
+        let told = Acquaintance::read(path)?;
         let gauge = Arc::new(RoomGauge::new());
         let reserve = Reserve::open(path, options.reserve_bytes, Arc::clone(&gauge))
             .map_err(|source| OpenError::Reserve { path: path.to_owned(), source })?;
@@ -153,7 +175,8 @@ impl Prepared {
         refuse_lost_snapshots(path, meta, &loaded)?;
         let recovery = recovery(&identity, meta, &rows, &loaded);
         let state = loaded.newest.map_or_else(State::default, |(_, state)| state);
-        let mut prepared = Self { identity, lock, database, rows, gauge, reserve, snapshots, state, recovery };
+        let mut prepared =
+            Self { identity, lock, database, rows, marks, told, gauge, reserve, snapshots, state, recovery };
         prepared.check_history(path, options.durable_history)?;
         observer.replay_begins(prepared.recovery.log_index);
         prepared.repeat(options.durable_history, observer)?;

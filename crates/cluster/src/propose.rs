@@ -5,14 +5,15 @@
 //! anybody waiting for company. **Stamps are given in the order of the log.**
 
 use crate::clock::{self, ClockEvent, ClockModel};
-use crate::machine::Shared;
-use crate::room::{Room, RoomGauge};
-use crate::types::{Group, NodeId, Raft};
+use crate::parts::Parts;
+use crate::room::Room;
+use crate::types::{Answers, Group};
 use control::Applied;
 use model::entry::{Body, Entry};
 use model::limits::ENTRY_BYTES_MAX;
-use openraft::error::{ClientWriteError, RaftError};
+use openraft::error::ClientWriteError;
 use std::sync::Arc;
+use std::time::Instant;
 use tokio::sync::{mpsc, oneshot, watch};
 
 /// Proposals that may wait; whoever finds the queue full waits for a place.
@@ -44,16 +45,29 @@ pub enum ProposeError {
     /// The disk is full. It is not in the log; it will be taken when there is room.
     #[error("the disk of the data directory is full; commands are taken again when there is room")]
     DiskFull,
-    /// Another node leads, or none does. It is not in the log.
-    #[error("this node does not lead the cluster")]
-    NotLeader {
-        /// Who does, if that is known.
-        leader: Option<NodeId>,
-    },
+    /// No majority of the nodes can be reached, so nobody leads. It is not in
+    /// the log and never will be.
+    #[error("no majority of the nodes can be reached; nothing is stored until one is there again")]
+    NoQuorum,
+    /// It was sent and nobody knows what became of it: the leader went, or
+    /// lost its majority, at that moment. It may be in the log, or come into it
+    /// yet; a command is repeated with the same key.
+    #[error("it is not known whether the entry was stored: the nodes lost touch at that moment")]
+    Unknown,
     /// The node has stopped. Whether the entry is in the log is not known; a
     /// command is repeated with the same key.
     #[error("the node has stopped; it is not known whether the entry was stored")]
     Stopped,
+}
+
+impl ProposeError {
+    /// Whether the entry may be in the log all the same.
+    pub fn is_perhaps_stored(&self) -> bool {
+        match self {
+            Self::Unknown | Self::Stopped => true,
+            Self::TooLarge { .. } | Self::DiskFull | Self::NoQuorum => false,
+        }
+    }
 }
 
 /// An entry to be, with the way to answer.
@@ -71,24 +85,31 @@ pub(crate) fn admit(body: &Body, room: Room) -> Result<(), ProposeError> {
         (Room::Exhausted, _) | (Room::Tight, Body::Command(_)) => Err(ProposeError::DiskFull),
         (
             Room::Tight,
-            Body::Tick | Body::Results(_) | Body::AttemptBegins { .. } | Body::AttemptEnded { .. } | Body::Condition(_),
+            Body::Tick
+            | Body::Results(_)
+            | Body::AttemptBegins { .. }
+            | Body::AttemptEnded { .. }
+            | Body::Condition(_)
+            | Body::Presence { .. }
+            | Body::Egress { .. },
         ) => Ok(()),
     }
 }
 
 /// The task that makes groups of proposals.
 pub(crate) struct Proposer {
-    pub(crate) raft: Raft,
-    pub(crate) shared: Arc<Shared>,
-    pub(crate) gauge: Arc<RoomGauge>,
+    pub(crate) parts: Arc<Parts>,
     pub(crate) clock: ClockModel,
     pub(crate) ahead: Arc<clock::Ahead>,
     pub(crate) clock_events: mpsc::Sender<ClockEvent>,
+    /// Since when a group waits for a majority that does not answer.
+    pub(crate) stuck_since: Option<Instant>,
 }
 
 impl Proposer {
     /// Runs until the node closes; what waits by then is still carried out.
     pub(crate) async fn run(mut self, mut queue: mpsc::Receiver<Proposal>, mut closing: watch::Receiver<bool>) {
+        let mut hands_over = self.parts.hands_over.subscribe();
         loop {
             let first = tokio::select! {
                 biased;
@@ -99,6 +120,8 @@ impl Proposer {
                 next = queue.recv() => next,
             };
             let Some(first) = first else { return };
+            // The next leader must have all there is; what comes now is for him.
+            let _ = hands_over.wait_for(|hands_over| !hands_over).await;
             // Those who were answered just now run first and join this group.
             tokio::task::yield_now().await;
             let (group, replies) = self.gather(first, &mut queue);
@@ -128,8 +151,9 @@ impl Proposer {
     }
 
     fn encode(&mut self, body: Body) -> Result<(Arc<Entry>, Vec<u8>), ProposeError> {
-        admit(&body, self.gauge.get())?;
-        self.clock.raise(self.shared.now());
+        admit(&body, self.parts.gauge.get())?;
+        self.check_majority()?;
+        self.clock.raise(self.parts.shared.now());
         let (wall, boot) = clock::read();
         let (at, event) = self.clock.stamp(wall, boot);
         self.ahead.follow(&self.clock);
@@ -146,28 +170,62 @@ impl Proposer {
         Ok((Arc::new(entry), encoded))
     }
 
-    async fn write(&self, group: Group, replies: Vec<Reply>) {
+    /// Refuses at once what would only wait. A leader that lost its majority
+    /// goes on to lead, because openraft 0.9 leaves it to others to depose it.
+    fn check_majority(&mut self) -> Result<(), ProposeError> {
+        if !self.parts.is_leader() {
+            // openraft says the same, and knows better.
+            return Ok(());
+        }
+        let quorum = self.parts.quorum();
+        let has_answered = |stuck: Instant| quorum.since.is_some_and(|since| since < stuck.elapsed());
+        if quorum.is_there && self.stuck_since.is_none_or(has_answered) {
+            self.stuck_since = None;
+            return Ok(());
+        }
+        Err(ProposeError::NoQuorum)
+    }
+
+    async fn write(&mut self, group: Group, replies: Vec<Reply>) {
         if replies.is_empty() {
             return;
         }
-        let error = match self.raft.client_write(group).await {
+        let error = match self.commit(group).await {
             Ok(written) => {
-                let first = written.data.first;
-                let answers = (first..).zip(written.data.applied);
+                let answers = (written.first..).zip(written.applied);
                 for (reply, (index, applied)) in replies.into_iter().zip(answers) {
+                    // Whoever proposed may have gone.
                     let _ = reply.send(Ok(Proposed { index, applied }));
                 }
                 return;
             }
-            Err(RaftError::APIError(ClientWriteError::ForwardToLeader(forward))) => {
-                ProposeError::NotLeader { leader: forward.leader_id }
-            }
-            Err(RaftError::APIError(ClientWriteError::ChangeMembershipError(_)) | RaftError::Fatal(_)) => {
-                ProposeError::Stopped
-            }
+            Err(error) => error,
         };
         for reply in replies {
             let _ = reply.send(Err(error.clone()));
+        }
+    }
+
+    async fn commit(&mut self, group: Group) -> Result<Answers, ProposeError> {
+        let parts = &self.parts;
+        let written = parts.raft.client_write_ff(group.clone()).await.map_err(|_| ProposeError::Stopped)?;
+        let written = if parts.voters().is_only(parts.me) {
+            // There is nobody to lose touch with; a disk that is full is waited for.
+            written.await
+        } else {
+            match tokio::time::timeout(parts.timing.commit(), written).await {
+                Ok(written) => written,
+                Err(_) => {
+                    self.stuck_since = Some(Instant::now());
+                    return Err(ProposeError::Unknown);
+                }
+            }
+        };
+        match written {
+            Ok(Ok(written)) => Ok(written.data),
+            Ok(Err(ClientWriteError::ForwardToLeader(_))) if group.is_taken() => Err(ProposeError::Unknown),
+            Ok(Err(ClientWriteError::ForwardToLeader(_))) => Err(ProposeError::NoQuorum),
+            Ok(Err(ClientWriteError::ChangeMembershipError(_))) | Err(_) => Err(ProposeError::Stopped),
         }
     }
 }

@@ -11,7 +11,7 @@ use crate::row::Row;
 use crate::types::{LogId, RaftEntry, StorageError, StorageIOError, TypeConfig, Vote};
 use crate::writer::{Job, Writer};
 use openraft::storage::{LogFlushed, LogState, RaftLogStorage};
-use openraft::{OptionalSend, RaftLogReader};
+use openraft::{EntryPayload, OptionalSend, RaftLogReader};
 use std::collections::VecDeque;
 use std::fmt::Debug;
 use std::ops::{Bound, RangeBounds};
@@ -193,9 +193,12 @@ pub(crate) struct View {
 }
 
 impl View {
+    /// A node that led when it ended must be elected again: openraft would let
+    /// it lead on in its old term, and after a roll-back it would give places
+    /// in the log a second time that others hold already.
     fn new(meta: &Meta, rows: VecDeque<RowFact>) -> Self {
         Self {
-            vote: meta.vote.map(Into::into),
+            vote: meta.vote.map(|vote| vote.before_it_was_won().into()),
             committed: meta.committed.map(Into::into),
             purged: meta.purged.map(Into::into),
             last: meta.last.map(Into::into),
@@ -205,6 +208,14 @@ impl View {
             cache: VecDeque::new(),
             cache_bytes: 0,
         }
+    }
+
+    pub(crate) fn vote(&self) -> Option<Vote> {
+        self.vote
+    }
+
+    pub(crate) fn committed(&self) -> Option<LogId> {
+        self.committed
     }
 
     /// Position behind the last row.
@@ -233,6 +244,9 @@ impl View {
 
     fn append(&mut self, entry: RaftEntry) -> Row {
         let row = Row::of(&entry);
+        if let EntryPayload::Normal(group) = &entry.payload {
+            group.take();
+        }
         if self.rows.is_empty() {
             self.first = entry.log_id.index;
         }

@@ -8,8 +8,9 @@ use crate::types::{LogId, Membership, NodeId, Peer, StoredMembership, Vote};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 
-/// A place in the log: who was leader, and how far.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+/// A place in the log: who was leader, and how far. Ordered as openraft orders
+/// them: a later leader's entry comes after all entries of earlier ones.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub(crate) struct StoredLogId {
     pub(crate) term: u64,
     pub(crate) node: NodeId,
@@ -34,6 +35,19 @@ pub(crate) struct StoredVote {
     term: u64,
     node: NodeId,
     is_committed: bool,
+}
+
+impl StoredVote {
+    /// Term and node, which is what a vote can be compared by. Whether it was
+    /// won is left out.
+    pub(crate) fn candidate(self) -> (u64, NodeId) {
+        (self.term, self.node)
+    }
+
+    /// The vote as it was before it was won.
+    pub(crate) fn before_it_was_won(self) -> Self {
+        Self { is_committed: false, ..self }
+    }
 }
 
 impl From<Vote> for StoredVote {

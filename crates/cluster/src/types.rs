@@ -11,6 +11,7 @@ use control::Applied;
 use model::entry::Entry;
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 /// Number of a node; drawn at random when the node's directory is founded.
 pub type NodeId = u64;
@@ -43,11 +44,21 @@ pub(crate) type StorageError = openraft::StorageError<NodeId>;
 pub(crate) type StorageIOError = openraft::StorageIOError<NodeId>;
 
 /// Entries that share one raft entry, with their stored form made once.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub(crate) struct Group {
     entries: Arc<[Arc<Entry>]>,
     encoded: Arc<[u8]>,
+    /// Shared by all clones of a group that was made here; see [`Group::is_taken`].
+    is_taken: Arc<AtomicBool>,
 }
+
+impl PartialEq for Group {
+    fn eq(&self, other: &Self) -> bool {
+        self.encoded == other.encoded
+    }
+}
+
+impl Eq for Group {}
 
 /// Why stored bytes are not a group.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -69,7 +80,8 @@ impl Group {
             encoded.extend_from_slice(&length.to_le_bytes());
             encoded.extend_from_slice(bytes);
         }
-        Self { entries: entries.into_iter().map(|(entry, _)| entry).collect(), encoded: encoded.into() }
+        let entries = entries.into_iter().map(|(entry, _)| entry).collect();
+        Self { entries, encoded: encoded.into(), is_taken: Arc::default() }
     }
 
     /// Reads the stored form.
@@ -83,7 +95,7 @@ impl Group {
             entries.push(Arc::new(Entry::decode(entry).map_err(GroupError::Entry)?));
             rest = &after[length..];
         }
-        Ok(Self { entries: entries.into(), encoded: bytes.into() })
+        Ok(Self { entries: entries.into(), encoded: bytes.into(), is_taken: Arc::default() })
     }
 
     pub(crate) fn entries(&self) -> &[Arc<Entry>] {
@@ -92,6 +104,18 @@ impl Group {
 
     pub(crate) fn encoded(&self) -> &[u8] {
         &self.encoded
+    }
+
+    /// Whether it was ever put into this node's log. openraft refuses a group
+    /// in the same words when it never took it and when another leader cut it
+    /// off; one that was cut off here can still be on its way through a third
+    /// node, so only the former may be called refused.
+    pub(crate) fn is_taken(&self) -> bool {
+        self.is_taken.load(Ordering::Acquire)
+    }
+
+    pub(crate) fn take(&self) {
+        self.is_taken.store(true, Ordering::Release);
     }
 }
 

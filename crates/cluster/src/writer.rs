@@ -9,14 +9,15 @@
 
 use crate::database::{Change, Database, LogError, is_full};
 use crate::failure::{Failure, FailureSlot};
+use crate::meta::Meta;
 use crate::room::Reserve;
 use crate::row::Row;
 use crate::stored::StoredLogId;
 use crate::types::TypeConfig;
 use openraft::storage::LogFlushed;
 use std::fs::File;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tokio::sync::{mpsc, oneshot};
 
@@ -38,6 +39,8 @@ pub(crate) enum Job {
     /// Remembers how far entries are committed; made durable along with the
     /// next change, or by the next housekeeping.
     Committed(Option<StoredLogId>),
+    /// Remembers how far other nodes have been; made durable in the same way.
+    Marks(Vec<u8>),
     /// Reads rows.
     Read { from: u64, to: u64, bytes_max: usize, reply: Reply<Vec<Row>> },
     /// Looks after the reserve, the write-ahead log and the commit index.
@@ -51,6 +54,7 @@ pub(crate) enum Job {
 pub(crate) struct Writer {
     jobs: mpsc::Sender<Job>,
     is_closing: Arc<AtomicBool>,
+    durable: Arc<Mutex<Meta>>,
 }
 
 impl Writer {
@@ -64,22 +68,30 @@ impl Writer {
         let (jobs, queue) = mpsc::channel(QUEUE_LENGTH);
         let is_closing = Arc::new(AtomicBool::new(false));
         let committed = database.meta().committed;
+        let durable = Arc::new(Mutex::new(database.meta().clone()));
         let mut thread = Thread {
             queue,
             reserve,
             failure,
             is_closing: Arc::clone(&is_closing),
             committed,
+            marks: None,
+            durable: Arc::clone(&durable),
             has_written: false,
             next: None,
             lock,
         };
         std::thread::Builder::new().name("log".to_owned()).spawn(move || thread.run(database))?;
-        Ok(Self { jobs, is_closing })
+        Ok(Self { jobs, is_closing, durable })
     }
 
     pub(crate) async fn send(&self, job: Job) -> Result<(), LogError> {
         self.jobs.send(job).await.map_err(|_| LogError::Closed)
+    }
+
+    /// Sends a job that nobody waits for, unless the queue is full; says whether it was sent.
+    pub(crate) fn try_send(&self, job: Job) -> bool {
+        self.jobs.try_send(job).is_ok()
     }
 
     /// Sends a job made with a way to answer it, and waits for the answer.
@@ -87,6 +99,11 @@ impl Writer {
         let (reply, answer) = oneshot::channel();
         self.send(job(reply)).await?;
         answer.await.unwrap_or(Err(LogError::Closed))
+    }
+
+    /// The record as it is on the disk: what may be told to others.
+    pub(crate) fn durable(&self) -> Meta {
+        self.durable.lock().expect("no panic while it is held").clone()
     }
 
     /// From here on a disk without any room is an error instead of a wait.
@@ -106,6 +123,10 @@ struct Thread {
     failure: FailureSlot,
     is_closing: Arc<AtomicBool>,
     committed: Option<StoredLogId>,
+    /// Marks that wait for a transaction.
+    marks: Option<Change>,
+    /// The record as it is on the disk.
+    durable: Arc<Mutex<Meta>>,
     /// Whether something was written since the last housekeeping.
     has_written: bool,
     /// A job that was taken from the queue but must wait for the ones before.
@@ -126,6 +147,10 @@ impl Thread {
                     self.committed = committed;
                     Ok(())
                 }
+                Job::Marks(marks) => {
+                    self.marks = Some(Change::Marks(marks));
+                    Ok(())
+                }
                 Job::Read { from, to, bytes_max, reply } => {
                     // Whoever asked may have gone.
                     let _ = reply.send(database.read(from, to, bytes_max));
@@ -134,7 +159,8 @@ impl Thread {
                 Job::Housekeep => self.housekeep(&mut database),
                 Job::Close(reply) => {
                     self.queue.close();
-                    let closed = database.close(self.committed);
+                    let remembered = if self.marks.is_some() { self.write(&mut database, &[]) } else { Ok(()) };
+                    let closed = remembered.and_then(|()| database.close(self.committed));
                     // Whoever is answered may open the directory at once.
                     self.lock = None;
                     let _ = reply.send(closed);
@@ -156,6 +182,7 @@ impl Thread {
             match job {
                 Job::Append(..) | Job::Change(..) => group.push(job),
                 Job::Committed(committed) => self.committed = committed,
+                Job::Marks(marks) => self.marks = Some(Change::Marks(marks)),
                 Job::Read { .. } | Job::Housekeep | Job::Close(_) => {
                     self.next = Some(job);
                     break;
@@ -170,7 +197,7 @@ impl Thread {
             .iter()
             .filter_map(|job| match job {
                 Job::Append(change, _) | Job::Change(change, _) => Some(change),
-                Job::Committed(_) | Job::Read { .. } | Job::Housekeep | Job::Close(_) => None,
+                Job::Committed(_) | Job::Marks(_) | Job::Read { .. } | Job::Housekeep | Job::Close(_) => None,
             })
             .collect();
         let written = self.write(database, &changes);
@@ -185,7 +212,7 @@ impl Thread {
                 Job::Change(_, reply) => {
                     let _ = reply.send(if failed { Err(LogError::Closed) } else { Ok(()) });
                 }
-                Job::Committed(_) | Job::Read { .. } | Job::Housekeep | Job::Close(_) => {}
+                Job::Committed(_) | Job::Marks(_) | Job::Read { .. } | Job::Housekeep | Job::Close(_) => {}
             }
         }
         written?;
@@ -193,11 +220,14 @@ impl Thread {
     }
 
     /// Writes until it is written, however long the disk stays full.
-    fn write(&self, database: &mut Database, changes: &[&Change]) -> Result<(), LogError> {
+    fn write(&mut self, database: &mut Database, changes: &[&Change]) -> Result<(), LogError> {
+        let marks = self.marks.take();
+        let changes: Vec<&Change> = changes.iter().copied().chain(&marks).collect();
         loop {
-            match database.write(changes, self.committed) {
+            match database.write(&changes, self.committed) {
                 Ok(()) => {
                     self.reserve.has_written();
+                    *self.durable.lock().expect("no panic while it is held") = database.meta().clone();
                     return Ok(());
                 }
                 Err(error) if is_full(&error) => self.make_room(database)?,
@@ -233,8 +263,9 @@ impl Thread {
 
     fn housekeep(&mut self, database: &mut Database) -> Result<(), LogError> {
         self.reserve.heal();
-        // While entries come, the next one carries the commit index along.
-        if database.meta().committed != self.committed && !std::mem::take(&mut self.has_written) {
+        // While entries come, the next one carries commit index and marks along.
+        let is_behind = database.meta().committed != self.committed || self.marks.is_some();
+        if is_behind && !std::mem::take(&mut self.has_written) {
             self.write(database, &[])?;
         }
         self.checkpoint_if_long(database)

@@ -167,7 +167,9 @@ async fn closed(path: &Path, entries: u64) {
     for number in 1..=entries {
         // Long enough that most of the file is payload.
         let key = format!("{number} {}", "x".repeat(3000));
-        node.propose(model::entry::Body::AttemptBegins { key, attempt: 1, node: model::member::NodeId(1) }).await.unwrap();
+        node.propose(model::entry::Body::AttemptBegins { key, attempt: 1, node: model::member::NodeId(1) })
+            .await
+            .unwrap();
     }
     node.close().await.unwrap();
 }

@@ -123,7 +123,7 @@ async fn a_reserve_that_is_used_up_makes_writers_wait_and_loses_nothing() {
     let path = disk.0.path().join("data");
     let log = Log::default();
     let options = Options { reserve_bytes: 1 << 20, ..options() };
-    let node = Node::open(&path, options.clone(), log.clone()).await.unwrap();
+    let node = Node::open(&path, common::again(&options), log.clone()).await.unwrap();
     let other = disk.fill();
     let is_enough = Arc::new(AtomicBool::new(false));
     let writer = tokio::spawn({
@@ -161,7 +161,7 @@ async fn a_node_without_any_room_can_be_closed_and_keeps_what_it_answered() {
     let Some(disk) = SmallDisk::mount(24) else { return };
     let path = disk.0.path().join("data");
     let options = Options { reserve_bytes: 0, ..options() };
-    let node = Node::open(&path, options.clone(), Log::default()).await.unwrap();
+    let node = Node::open(&path, common::again(&options), Log::default()).await.unwrap();
     let other = disk.fill();
     let writer = tokio::spawn({
         let node = node.clone();

@@ -107,7 +107,7 @@ async fn snapshots_are_taken_and_the_log_behind_them_goes() {
     let directory = tempfile::tempdir().unwrap();
     let policy = SnapshotPolicy { entries: 300, ..SnapshotPolicy::default() };
     let options = Options { snapshots: policy, ..Options::default() };
-    let node = Node::open(directory.path(), options.clone(), Log::default()).await.unwrap();
+    let node = Node::open(directory.path(), common::again(&options), Log::default()).await.unwrap();
     let deadline = Instant::now() + Duration::from_secs(30);
     let mut most = 0;
     for number in 1_u64.. {

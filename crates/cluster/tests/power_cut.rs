@@ -131,7 +131,11 @@ async fn propose(node: Node, ledger: Arc<Mutex<Ledger>>, cut: u64, proposer: u64
         // Now and then something large, so that the write-ahead log is moved
         // into the database in the middle of it all.
         let padding = if number.is_multiple_of(17) { 200_000 } else { (number % 50) as usize };
-        let body = Body::AttemptBegins { key: format!("{number} {}", "x".repeat(padding)), attempt: 1, node: model::member::NodeId(1) };
+        let body = Body::AttemptBegins {
+            key: format!("{number} {}", "x".repeat(padding)),
+            attempt: 1,
+            node: model::member::NodeId(1),
+        };
         let Ok(proposed) = node.propose(body).await else { return };
         ledger.lock().unwrap().answered.insert(proposed.index, number);
         if count % 40 == 39 && node.snapshot_now().await.is_err() {

@@ -66,7 +66,13 @@ async fn a_log_as_long_as_it_gets_is_replayed_within_a_second() {
             detail: None,
         };
         let location = LocationId::new("local").unwrap();
-        Body::Results(Batch { location, node: NodeId(1), incarnation: 1, sequence, observations: (0..1_667).map(observation).collect() })
+        Body::Results(Batch {
+            location,
+            node: NodeId(1),
+            incarnation: 1,
+            sequence,
+            observations: (0..1_667).map(observation).collect(),
+        })
     };
     common::run_abruptly(|| async {
         let node = Node::open(directory.path(), Options::default(), Log::default()).await.unwrap();

@@ -6,6 +6,7 @@
 use cluster::{DirectoryError, Node, Observer, OpenError, Options};
 use control::{Applied, State};
 use model::entry::{Body, Entry};
+use model::member::NodeId;
 use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
@@ -85,11 +86,18 @@ pub(crate) fn run_abruptly<F: Future<Output = ()> + Send>(work: impl FnOnce() ->
 pub(crate) async fn open_patiently(path: &Path, options: Options, log: Log) -> Node {
     let deadline = Instant::now() + Duration::from_secs(20);
     loop {
-        match Node::open(path, options.clone(), log.clone()).await {
+        match Node::open(path, again(&options), log.clone()).await {
             Err(OpenError::Directory(DirectoryError::InUse { .. })) if Instant::now() < deadline => {
                 tokio::time::sleep(Duration::from_millis(5)).await;
             }
             opened => return opened.unwrap(),
         }
     }
+}
+
+/// The same options once more, for a node without others.
+pub(crate) fn again(options: &Options) -> Options {
+    let Options { durable_history, reserve_bytes, snapshots, profile, may_found, .. } = *options;
+    let (vfs, about) = (options.vfs.clone(), options.about.clone());
+    Options { durable_history, reserve_bytes, snapshots, vfs, may_found, profile, about, ..Options::default() }
 }
