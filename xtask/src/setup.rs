@@ -12,7 +12,7 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 
 /// What the tests use, in the order of the rooms that need it.
-const PACKAGES: [&str; 22] = [
+const PACKAGES: [&str; 25] = [
     // Servers that the checks look at.
     "nginx-light",
     "postfix",
@@ -39,6 +39,11 @@ const PACKAGES: [&str; 22] = [
     "iproute2",
     "procps",
     "curl",
+    // Other programs that open our backups.
+    "age",
+    "zstd",
+    // Changes the log from outside.
+    "sqlite3",
     // A wall clock that jumps for one program only.
     "faketime",
 ];

@@ -1,4 +1,4 @@
-//! Real servers of Debian, one file each.
+//! Real servers of Debian, and one from PyPI, one file each.
 //!
 //! All start the same way ([`Server::start`]): a new directory, a free port, a
 //! configuration written there, the program in the foreground, and a wait until
@@ -10,6 +10,7 @@ mod nginx;
 mod postfix;
 mod postgres;
 mod redis;
+mod s3;
 mod sshd;
 
 pub use named::Named;
@@ -17,11 +18,12 @@ pub use nginx::Nginx;
 pub use postfix::Postfix;
 pub use postgres::Postgres;
 pub use redis::Redis;
+pub use s3::{BUCKET, S3};
 pub use sshd::Sshd;
 
 use crate::process::Process;
 use crate::wait;
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::Command;
@@ -57,12 +59,17 @@ impl Server {
 
     /// As [`Server::start`], for a server that accepts before it is ready.
     fn start_until(prepare: fn(&Path, SocketAddr) -> Command, is_ready: fn(SocketAddr) -> bool) -> Self {
+        Self::start_at(Ipv4Addr::LOCALHOST.into(), prepare, is_ready)
+    }
+
+    /// As [`Server::start_until`], at another address of the place where the caller is.
+    fn start_at(ip: IpAddr, prepare: fn(&Path, SocketAddr) -> Command, is_ready: fn(SocketAddr) -> bool) -> Self {
         let mut log = String::new();
         for _ in 0..TRIES {
             let directory = tempfile::tempdir().expect("a temporary directory");
             // Servers leave root's rights behind and must still enter.
             open_to_all(directory.path());
-            let mut server = Self { process: None, address: wait::free_address(), directory, prepare, is_ready };
+            let mut server = Self { process: None, address: wait::free_address_at(ip), directory, prepare, is_ready };
             match server.launch() {
                 Ok(()) => return server,
                 Err(text) => log = text,
