@@ -19,6 +19,7 @@
 //! Reading order: `keys`, `codec`, `buffer`, `state`, `manifest`, `tables`,
 //! `store` (opening, applying, writing), `read`, `maintain`, [`fill`].
 
+mod backup;
 mod buffer;
 mod codec;
 mod error;
@@ -36,6 +37,7 @@ mod state;
 mod store;
 mod tables;
 
+pub use backup::BackupError;
 pub use codec::chunk::Precision;
 pub use codec::rollup::{LatencySummary, Resolution, Rollup, Totals, merged};
 pub use error::{ApplyError, OpenError, ReadError, WriteError};

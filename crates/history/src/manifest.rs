@@ -10,7 +10,10 @@ use std::fs;
 use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 
-const KEYSPACES_DIRECTORY: &str = "keyspaces";
+/// Where the keyspaces lie in the engine's directory.
+pub(crate) const KEYSPACES_DIRECTORY: &str = "keyspaces";
+/// The file that names a keyspace's list of tables in force.
+pub(crate) const CURRENT: &str = "current";
 /// A number of eight bytes, a checksum of sixteen, and the checksum's kind.
 const CURRENT_BYTES: usize = 25;
 const KIND_XXH3: u8 = 0;
@@ -36,19 +39,25 @@ pub(crate) fn verify(directory: &Path) -> Result<(), ManifestError> {
 }
 
 fn verify_keyspace(keyspace: &Path) -> Result<(), ManifestError> {
-    let path = keyspace.join("current");
+    let path = keyspace.join(CURRENT);
     // A keyspace whose making or dropping was cut short has none; the engine clears it away.
     let Some(current) = read(&path)? else { return Ok(()) };
-    let [number @ .., KIND_XXH3] = &current[..] else { return Err(ManifestError::Damaged(path)) };
-    let (Some((number, checksum)), CURRENT_BYTES) = (number.split_first_chunk(), current.len()) else {
+    let (Some(list), Some((_, [checksum @ .., KIND_XXH3]))) = (list_of(&current), current.split_first_chunk::<8>())
+    else {
         return Err(ManifestError::Damaged(path));
     };
-    let list = keyspace.join(format!("v{}", u64::from_le_bytes(*number)));
+    let list = keyspace.join(list);
     let Some(bytes) = read(&list)? else { return Err(ManifestError::Damaged(path)) };
     if checksum != xxhash_rust::xxh3::xxh3_128(&bytes).to_le_bytes() {
         return Err(ManifestError::Damaged(list));
     }
     Ok(())
+}
+
+/// The name of the list that the content of [`CURRENT`] is about.
+pub(crate) fn list_of(current: &[u8]) -> Option<String> {
+    let (number, _) = current.split_first_chunk().filter(|_| current.len() == CURRENT_BYTES)?;
+    Some(format!("v{}", u64::from_le_bytes(*number)))
 }
 
 fn read(path: &Path) -> Result<Option<Vec<u8>>, ManifestError> {

@@ -16,7 +16,7 @@ use std::path::Path;
 /// Format of the whole directory. A directory of another format is refused.
 pub const FORMAT: u8 = 2;
 const MAGIC: &[u8; 4] = b"MSHI";
-const FILE_NAME: &str = "state";
+pub(crate) const FILE_NAME: &str = "state";
 const FILE_NAME_NEW: &str = "state.new";
 const CHECKSUM_BYTES: usize = 4;
 

@@ -27,7 +27,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 /// Where the engine's files lie inside the store's directory.
-const TABLES_DIRECTORY: &str = "tables";
+pub(crate) const TABLES_DIRECTORY: &str = "tables";
 /// A scheduled time beyond the year 2286 is no time; keys would still hold it.
 pub(crate) const SCHEDULED_MS_MAX: i64 = 10_000_000_000_000;
 

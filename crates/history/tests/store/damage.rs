@@ -30,7 +30,7 @@ fn filled(directory: &Path) -> BTreeMap<u32, Vec<Sample>> {
     (0..CHECKS).map(|slot| (slot, all(&store, slot))).collect()
 }
 
-fn files_below(directory: &Path, found: &mut Vec<PathBuf>) {
+pub(crate) fn files_below(directory: &Path, found: &mut Vec<PathBuf>) {
     let mut entries: Vec<_> = fs::read_dir(directory).unwrap().map(|entry| entry.unwrap().path()).collect();
     entries.sort();
     for path in entries {

@@ -1,7 +1,7 @@
 //! Two nodes that missed different things end with the same history.
 
 use crate::common::{START, all, at, directory, end, exact, location, observation, open, pass, put, settle};
-use crate::pull::{pull, pull_all, pull_unit};
+use crate::pull::{assert_digests_equal, is_at_rest, pull, pull_all, pull_unit};
 use history::exchange::{Digest, Kind, Span, Unit, differing};
 use history::limits::UNIT_BYTES_MAX;
 use history::{Budget, Options, Resolution, Store};
@@ -14,7 +14,6 @@ use std::time::Duration;
 const LOCATIONS: [&str; 3] = ["paris", "london", "aachen"];
 /// The first two share a shard.
 const SLOTS: [u32; 4] = [3, 259, 7, 200];
-const KINDS: [Kind; 3] = [Kind::Results, Kind::FiveMinutes, Kind::Days];
 
 #[derive(Debug, Clone)]
 enum Step {
@@ -146,18 +145,6 @@ fn noise(n: u32) -> u32 {
     (mixed ^ (mixed >> 16)).wrapping_mul(0x45d9_f3b3) >> 8
 }
 
-/// Nothing is left to be compared, and all that was compared is equal.
-fn assert_digests_equal(one: &Store, other: &Store) {
-    for kind in KINDS {
-        let [ours, theirs] = [one, other].map(|store| store.digests(kind, START, end()).unwrap());
-        for digest in ours.iter().chain(&theirs) {
-            let counterparts = [&ours, &theirs].map(|digests| digests.contains(digest));
-            assert_eq!((counterparts, digest.is_pending), ([true, true], false), "{digest:?}");
-        }
-        assert_eq!((differing(&ours, &theirs), differing(&theirs, &ours)), (vec![], vec![]));
-    }
-}
-
 /// Everything that two stores can be asked is answered the same.
 fn assert_equal(one: &Store, other: &Store) {
     assert_digests_equal(one, other);
@@ -188,7 +175,7 @@ proptest! {
         [one, other, whole.store()].iter().for_each(|store| finish(store, now));
         assert_equal(one, other);
         assert_equal(one, whole.store());
-        prop_assert!(!one.bytes_by_kind().contains_key("head"), "everything is sealed");
+        prop_assert!(is_at_rest(one) && is_at_rest(other), "everything is sealed and rolled up");
     }
 }
 
@@ -313,6 +300,7 @@ fn late_batches_end_with_the_same_history_as_those_in_order() {
     }
     [&in_order, &late].iter().for_each(|store| finish(store, at(60 * 3_600)));
     assert_digests_equal(&in_order, &late);
+    assert!(is_at_rest(&late));
     let rolled = in_order.digests(Kind::Days, START, end()).unwrap();
     assert_eq!(rolled.iter().map(|digest| digest.items).sum::<u64>(), 40, "one of each check and day");
 }
@@ -338,6 +326,7 @@ fn a_store_completed_by_a_peer_takes_no_more_room() {
     pull_all(&whole, &completed);
     [&whole, &completed].iter().for_each(|store| finish(store, at(25 * 3_600)));
     assert_digests_equal(&whole, &completed);
+    assert!(is_at_rest(&completed));
     let [ours, theirs] = [&completed, &whole].map(Store::bytes_by_kind);
     println!("completed {ours:?}, in order {theirs:?}");
     for kind in ["raw", "five", "days"] {

@@ -5,6 +5,8 @@ use history::Store;
 use history::exchange::{Kind, Unit, differing};
 use model::time::Timestamp;
 
+const KINDS: [Kind; 3] = [Kind::Results, Kind::FiveMinutes, Kind::Days];
+
 /// What came of pulling.
 #[derive(Debug, Default)]
 pub(crate) struct Pulled {
@@ -18,7 +20,7 @@ pub(crate) struct Pulled {
 /// Pulls everything that differs, of every kind, whole spans.
 pub(crate) fn pull_all(from: &Store, into: &Store) -> Pulled {
     let mut sum = Pulled::default();
-    for kind in [Kind::Results, Kind::FiveMinutes, Kind::Days] {
+    for kind in KINDS {
         let pulled = pull(from, into, kind, START, end(), usize::MAX);
         sum.units += pulled.units;
         sum.new += pulled.new;
@@ -68,4 +70,22 @@ pub(crate) fn pull_unit(from: &Store, into: &Store, unit: Unit, bytes_max: usize
             None => return sum,
         }
     }
+}
+
+/// All that can be compared is equal, and the same waits for its roll-ups.
+pub(crate) fn assert_digests_equal(one: &Store, other: &Store) {
+    for kind in KINDS {
+        let [ours, theirs] = [one, other].map(|store| store.digests(kind, START, end()).unwrap());
+        for digest in ours.iter().chain(&theirs) {
+            let counterparts = [&ours, &theirs].map(|digests| digests.contains(digest));
+            assert_eq!(counterparts, [true, true], "{digest:?}");
+        }
+        assert_eq!((differing(&ours, &theirs), differing(&theirs, &ours)), (vec![], vec![]));
+    }
+}
+
+/// Whether upkeep has left nothing to do in a store.
+pub(crate) fn is_at_rest(store: &Store) -> bool {
+    let rollups = store.digests(Kind::FiveMinutes, START, end()).unwrap();
+    !store.bytes_by_kind().contains_key("head") && !rollups.iter().any(|digest| digest.is_pending)
 }
