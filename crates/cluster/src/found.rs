@@ -5,6 +5,7 @@
 //! place among the members. **Each step is an entry or a file that is looked
 //! for first**, so this can be interrupted and repeated.
 
+use crate::acquaintance::{Acquaintance, AcquaintanceError};
 use crate::clock;
 use crate::credentials::{self, CredentialsError};
 use crate::forward;
@@ -15,6 +16,7 @@ use crate::propose::ProposeError;
 use control::CommandOutcome;
 use model::entry::{Action, Body, Command, Origin};
 use model::member::{Member, NodeId};
+use std::collections::BTreeMap;
 
 /// Why a node did not become the first member.
 #[derive(Debug, thiserror::Error)]
@@ -22,6 +24,9 @@ pub enum FoundError {
     /// The keys cannot be made or used.
     #[error(transparent)]
     Credentials(#[from] CredentialsError),
+    /// What is needed to meet the others cannot be written.
+    #[error(transparent)]
+    Acquaintance(#[from] AcquaintanceError),
     /// It could not be logged.
     #[error("cannot log the founding of the cluster")]
     Propose(#[from] ProposeError),
@@ -61,6 +66,10 @@ pub(crate) async fn found_if_needed(node: &Node) -> Result<(), FoundError> {
         key,
         facts: about.facts,
     };
+    // A start that finds less in the log than was there must find the others all the same.
+    let authorities = parts.shared.state().authorities().iter().map(|known| known.certificate.clone()).collect();
+    let members = BTreeMap::from([(parts.me, (member.address.clone(), member.key))]);
+    Acquaintance { authorities, members }.write(&parts.directory)?;
     propose(parts, "member", Action::Found(member)).await?;
     node.open_hub().await?;
     Ok(())
@@ -102,8 +111,35 @@ async fn propose(parts: &Parts, what: &str, action: Action) -> Result<(), FoundE
         expected_revision: None,
         action,
     };
+    log(parts, command).await
+}
+
+async fn log(parts: &Parts, command: Command) -> Result<(), FoundError> {
     match forward::propose(parts, Body::Command(command)).await?.applied.outcome {
         CommandOutcome::Accepted => Ok(()),
         CommandOutcome::Refused(why) => Err(FoundError::Refused { why }),
     }
+}
+
+/// Has a new authority sign from here on. The one before stays trusted while
+/// the nodes renew; the one before that goes.
+pub(crate) async fn rotate_authority(parts: &Parts, actor: &str, key: String) -> Result<(), FoundError> {
+    let state = parts.shared.state();
+    let Some(signs) = state.authorities().last() else {
+        return Err(FoundError::Refused { why: "the cluster has no authority yet".to_owned() });
+    };
+    let command = |key, action| Command {
+        actor: actor.to_owned(),
+        origin: Origin::CommandLine,
+        key,
+        expected_revision: None,
+        action,
+    };
+    for old in state.authorities().iter().filter(|authority| *authority != signs) {
+        let action = Action::DistrustAuthority { certificate: old.certificate.clone() };
+        log(parts, command(format!("{key} old {}", net::sha256(&old.certificate)), action)).await?;
+    }
+    let (cluster_key, _) = credentials::found(parts.directory.clone()).await?;
+    let (now, _) = clock::read();
+    log(parts, command(key, Action::TrustAuthority(net::found(&cluster_key, now)))).await
 }

@@ -79,7 +79,6 @@ pub(crate) async fn start(
         .map_err(OpenError::Thread)?;
     let store = LogStore::new(&meta, prepared.rows, writer, failure.clone());
     let circle = Circle::new(&prepared.state, me, &prepared.told);
-    let key = own_certificate(directory, me, &prepared.state, !prepared.told.members.is_empty()).await?;
     let shared = Shared::new(prepared.snapshots, prepared.state, failure.clone());
     let (machine, machine_end) = Machine::start(Arc::clone(&shared), observer).map_err(OpenError::Thread)?;
     let nonce = identity::random().map(u64::from_be_bytes).map_err(OpenError::Random)?;
@@ -94,6 +93,8 @@ pub(crate) async fn start(
     if identity.stage == Stage::Founding {
         Identity { stage: Stage::Founded, ..identity }.write(directory)?;
     }
+    // Only now the state holds what was in the log: without a snapshot it began empty.
+    let key = own_certificate(directory, me, &shared.state(), !prepared.told.members.is_empty()).await?;
     let (proposals, queue) = mpsc::channel(propose::QUEUE_LENGTH);
     let parts = Arc::new(Parts {
         directory: directory.to_owned(),

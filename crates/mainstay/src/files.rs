@@ -95,3 +95,26 @@ pub(crate) fn history(data: &Path) -> PathBuf {
 pub(crate) fn socket(data: &Path) -> PathBuf {
     data.join("mainstay.sock")
 }
+
+/// The file that says that this node keeps no history and makes no checks.
+const WITNESS: &str = "witness";
+
+/// Whether a data directory belongs to a witness.
+pub(crate) fn is_witness(data: &Path) -> bool {
+    data.join(WITNESS).exists()
+}
+
+/// Says in a data directory that it belongs to a witness.
+pub(crate) fn mark_witness(data: &Path) -> std::io::Result<()> {
+    fs::write(data.join(WITNESS), "This node votes, but keeps no history and makes no checks.\n")
+}
+
+/// Where batches wait that the cluster could not take.
+pub(crate) fn spool(data: &Path) -> PathBuf {
+    data.join("spool")
+}
+
+/// What this node has told the owners on its own while it was cut off.
+pub(crate) fn cut_off(data: &Path) -> PathBuf {
+    data.join("cut-off")
+}

@@ -8,6 +8,7 @@
 //! not well, or an operation failed); 2 the command line or the configuration
 //! is wrong.
 
+mod backup;
 mod client;
 mod command;
 mod discover;

@@ -121,13 +121,18 @@ impl Configuration {
     }
 }
 
-pub(crate) fn encode_versioned<T: Serialize>(version: u8, value: &T) -> Vec<u8> {
+/// The stored form of a value, its version in front.
+pub fn encode_versioned<T: Serialize>(version: u8, value: &T) -> Vec<u8> {
     // Serialising our own types into memory fails only for sequences of
     // unknown length, which none of them has.
     postcard::to_extend(value, vec![version]).expect("own types always encode")
 }
 
-pub(crate) fn decode_versioned<T: for<'de> Deserialize<'de>>(supported: u8, bytes: &[u8]) -> Result<T, DecodeError> {
+/// Reads the stored form of a value, of this version or an older one.
+///
+/// # Errors
+/// [`DecodeError`]; nothing is guessed.
+pub fn decode_versioned<T: for<'de> Deserialize<'de>>(supported: u8, bytes: &[u8]) -> Result<T, DecodeError> {
     match bytes.split_first() {
         None | Some((0, _)) => Err(DecodeError::Damaged),
         Some((&found, _)) if found > supported => Err(DecodeError::Newer { found, supported }),

@@ -221,9 +221,7 @@ pub(crate) async fn test_receivers(command: TestReceivers) -> anyhow::Result<Exi
 }
 
 async fn send(asking: &Asking, action: ActionRequest, done: &str) -> anyhow::Result<ExitCode> {
-    let actor = std::env::var("USER").unwrap_or_else(|_| "command line".to_owned());
-    // Time and process together are new for each wish; a person does not repeat it by accident.
-    let key = format!("cli-{}-{}", now().as_ms(), std::process::id());
+    let (actor, key) = sender();
     let request = CommandRequest { actor, key, expected_revision: None, action };
     let answer: CommandAnswer = Client::new(asking)?.post("/api/v1/commands", &request).await?;
     if let Some(refusal) = answer.refusal.filter(|_| !answer.is_accepted) {
@@ -235,6 +233,13 @@ async fn send(asking: &Asking, action: ActionRequest, done: &str) -> anyhow::Res
         anstream::println!("{done}");
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// Who asks, and a key for what is asked.
+pub(super) fn sender() -> (String, String) {
+    let actor = std::env::var("USER").unwrap_or_else(|_| "command line".to_owned());
+    // Time and process together are new for each wish; a person does not repeat it by accident.
+    (actor, format!("cli-{}-{}", now().as_ms(), std::process::id()))
 }
 
 fn now() -> Timestamp {

@@ -1,10 +1,14 @@
 //! The command line: what can be asked for, and who answers.
 
 mod act;
+mod backup;
 mod bench;
 mod config;
 mod init;
+mod join;
+mod node;
 mod probe;
+mod restore;
 mod status;
 mod watch;
 mod why;
@@ -50,6 +54,11 @@ enum Command {
     Init(init::Init),
     /// Watch, judge, tell and show; without a configuration, do `init` first
     Serve(ServeArguments),
+    /// Make this machine a node of a cluster, with a ticket from `mainstay node invite`
+    Join(join::Join),
+    /// List the nodes, invite one, take one out, let another lead
+    #[command(subcommand)]
+    Node(node::Node),
     /// Check, show the schema of, or show the reference of a configuration
     #[command(subcommand)]
     Config(config::Config),
@@ -71,6 +80,10 @@ enum Command {
     Maintenance(act::Maintenance),
     /// Send a test message to every receiver
     TestReceivers(act::TestReceivers),
+    /// Have the server make a backup of everything
+    Backup(backup::Backup),
+    /// Verify a backup, and found a new cluster from it
+    Restore(restore::Restore),
     /// Generate a history, to try out and to measure with
     #[command(subcommand, hide = true)]
     Bench(bench::Bench),
@@ -100,6 +113,8 @@ pub(crate) fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
     match arguments.command {
         Command::Serve(arguments) => crate::serve::serve(arguments),
         Command::Config(command) => config::run(command),
+        Command::Join(command) => block_on(join::run(command)),
+        Command::Node(command) => block_on(node::run(command)),
         Command::Init(command) => block_on(init::run(command)),
         Command::Probe(command) => block_on(probe::run(command)),
         Command::Status(command) => block_on(status::run(command)),
@@ -109,6 +124,8 @@ pub(crate) fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
         Command::Incident(command) => block_on(act::incident(command)),
         Command::Maintenance(command) => block_on(act::maintenance(command)),
         Command::TestReceivers(command) => block_on(act::test_receivers(command)),
+        Command::Backup(command) => block_on(backup::run(command)),
+        Command::Restore(command) => block_on(restore::run(command)),
         Command::Bench(command) => bench::run(command),
     }
 }

@@ -1,6 +1,6 @@
 //! `mainstay status`: what is up and what is not, at a glance.
 
-use super::Asking;
+use super::{Asking, node};
 use crate::client::Client;
 use crate::paint::{self, BOLD, DIM};
 use clap::Args;
@@ -45,7 +45,12 @@ fn show(status: &api::Status, services: &api::Services) {
         ServiceStatus::Unknown => "not everything is verified",
     };
     anstream::println!("{style}{} {BOLD}{}{BOLD:#}: {sentence}{style:#}", paint::sign(overall), status.page);
-    if status.is_stale {
+    if let Some(since) = &status.node.cut_off_since {
+        let ago = ago(since, &status.now);
+        anstream::println!(
+            "{style}  this node has had no contact with a majority since {since}: what follows was known then, {ago} ago{style:#}"
+        );
+    } else if status.is_stale {
         anstream::println!("{style}  this node no longer applies entries: what follows may be out of date{style:#}");
     }
     bar(&status.services);
@@ -65,6 +70,11 @@ fn show(status: &api::Status, services: &api::Services) {
         );
     }
     attention(status);
+    if status.nodes.len() > 1 {
+        anstream::println!("\n  {BOLD}Nodes{BOLD:#}");
+        node::show_nodes(&status.nodes);
+    }
+    node::show_warnings(&status.warnings);
 }
 
 /// All services as one bar, to scale, with every state that occurs visible.

@@ -7,8 +7,8 @@
 
 use super::House;
 use super::collect::Packet;
-use control::edge::{Due, Schedule};
-use model::check::{Check, CheckKind};
+use control::edge::{self, Due, Schedule};
+use model::check::Check;
 use model::configuration::Configuration;
 use model::id::CheckSlot;
 use model::observation::{Cause, Detail, Evidence, Failure, Observation, Outcome};
@@ -19,7 +19,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{broadcast, mpsc, watch};
 use tokio::task::LocalSet;
 
 /// How often a thread looks at its schedule and passes results on.
@@ -51,7 +51,11 @@ struct Share {
 
 impl Checks {
     /// Starts the threads, with nothing to do yet.
-    pub(crate) fn start(house: &Arc<House>, results: mpsc::Sender<Packet>) -> anyhow::Result<Self> {
+    pub(crate) fn start(
+        house: &Arc<House>,
+        results: mpsc::Sender<Packet>,
+        looks: &broadcast::Sender<CheckSlot>,
+    ) -> anyhow::Result<Self> {
         let options = ProberOptions { allow_plugins: house.allow_plugins, ..ProberOptions::default() };
         let prober = Arc::new(Prober::new(options)?);
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
@@ -60,10 +64,11 @@ impl Checks {
         for core in 0..cores {
             let (house, prober, results, receiver) =
                 (Arc::clone(house), Arc::clone(&prober), results.clone(), receiver.clone());
+            let looks = looks.subscribe();
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
             let work = move || {
                 let local = LocalSet::new();
-                local.block_on(&runtime, Core::new(core, cores, house, prober, results).run(receiver));
+                local.block_on(&runtime, Core::new(core, cores, house, prober, results).run(receiver, looks));
             };
             threads.push(std::thread::Builder::new().name(format!("checks-{core}")).spawn(work)?);
         }
@@ -91,10 +96,11 @@ impl Checks {
 fn share(house: &House) -> Share {
     let state = house.node.state();
     let configuration = Arc::clone(state.configuration());
+    let ours = edge::Share::of(&state, house.node.id(), &house.location);
     let mut targets = Vec::with_capacity(configuration.checks().count());
     for (service_at, service) in configuration.services.iter().enumerate() {
         for (check_at, check) in service.checks.iter().enumerate() {
-            if matches!(check.kind, CheckKind::Heartbeat(_)) || !check.from.contains(&house.location) {
+            if !ours.holds(check) {
                 continue;
             }
             if let Some(slot) = state.slot(&check.id) {
@@ -203,7 +209,7 @@ impl Core {
         }
     }
 
-    async fn run(mut self, mut shares: watch::Receiver<Option<Arc<Share>>>) {
+    async fn run(mut self, mut shares: watch::Receiver<Option<Arc<Share>>>, mut looks: broadcast::Receiver<CheckSlot>) {
         let mut due = Vec::new();
         loop {
             match shares.has_changed() {
@@ -213,6 +219,14 @@ impl Core {
                 }
                 Ok(false) => {}
                 Err(_) => return,
+            }
+            loop {
+                match looks.try_recv() {
+                    Ok(slot) => self.look_now(slot),
+                    // The oldest were too many; they are looked at in their regular time.
+                    Err(broadcast::error::TryRecvError::Lagged(_)) => {}
+                    Err(_) => break,
+                }
             }
             self.schedule.turn(self.house.now(), &mut due);
             for (count, round) in due.drain(..).enumerate() {
@@ -267,6 +281,14 @@ impl Core {
         }
         for (at, _) in before.iter().enumerate().filter(|(_, job)| job.is_some()) {
             self.schedule.remove(CheckSlot(at as u32));
+        }
+    }
+
+    /// Somebody else saw a check fail: what does it look like from here?
+    fn look_now(&mut self, slot: CheckSlot) {
+        let slot = slot.0 as usize;
+        if slot % self.cores == self.number {
+            self.schedule.hasten(CheckSlot((slot / self.cores) as u32), self.house.now());
         }
     }
 

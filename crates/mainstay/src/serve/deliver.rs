@@ -1,7 +1,8 @@
 //! Has deliveries made: logs the attempt, makes it, logs how it ended.
 //!
 //! Looks at the state for what is due, woken by effects and by the clock, so
-//! that a start after a crash is no special case.
+//! that neither a start after a crash nor a change of leaders is a special
+//! case. **Only the leader makes deliveries.**
 
 use super::House;
 use anyhow::Context;
@@ -37,13 +38,25 @@ pub(crate) fn run(
 async fn deliver(house: Arc<House>, notifier: Arc<Notifier>, mut woken: watch::Receiver<u64>) {
     let mut attempts = JoinSet::new();
     let mut under_way: HashMap<Id, (String, ReceiverId)> = HashMap::new();
+    let mut leads = house.node.leads();
     loop {
+        // What this node began while it led it carries through all the same.
+        if !*leads.borrow_and_update() {
+            tokio::select! {
+                Some(ended) = attempts.join_next_with_id(), if !attempts.is_empty() => {
+                    under_way.remove(&ended.map_or_else(|error| error.id(), |(id, ())| id));
+                }
+                changed = leads.changed() => if changed.is_err() { break },
+                () = house.stopped() => break,
+            }
+            continue;
+        }
         let now = house.now();
         let in_flight = under_way.values().map(|(key, _)| key.clone()).collect();
         let mut to_one: BTreeMap<ReceiverId, usize> = BTreeMap::new();
         under_way.values().for_each(|(_, receiver)| *to_one.entry(receiver.clone()).or_default() += 1);
         // A state that is held while this waits makes every change copy what it changes.
-        let (due, next) = delivery::due(&house.node.state(), now, &in_flight);
+        let (due, next) = delivery::due(&house.node.state(), now, house.node.id(), &in_flight);
         for delivery in due.into_iter().filter(|delivery| !in_flight.contains(&delivery.message.key)) {
             let to_this = to_one.entry(delivery.receiver.clone()).or_default();
             if under_way.len() >= AT_A_TIME_MAX {
@@ -64,6 +77,7 @@ async fn deliver(house: Arc<House>, notifier: Arc<Notifier>, mut woken: watch::R
                 under_way.remove(&ended.map_or_else(|error| error.id(), |(id, ())| id));
             }
             changed = woken.changed() => if changed.is_err() { break },
+            changed = leads.changed() => if changed.is_err() { break },
             () = tokio::time::sleep(rest) => {}
             () = house.stopped() => break,
         }
@@ -75,7 +89,7 @@ async fn deliver(house: Arc<House>, notifier: Arc<Notifier>, mut woken: watch::R
 async fn attempt(house: Arc<House>, notifier: Arc<Notifier>, delivery: Arc<Delivery>) {
     let key = delivery.message.key.clone();
     let number = delivery.attempt + 1;
-    match house.node.propose(Body::AttemptBegins { key: key.clone(), attempt: number }).await {
+    match house.node.propose(Body::AttemptBegins { key: key.clone(), attempt: number, node: house.node.id() }).await {
         Ok(proposed) if proposed.applied.outcome == CommandOutcome::Accepted => {}
         Ok(_) => return,
         Err(error) => {

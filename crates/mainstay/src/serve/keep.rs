@@ -7,6 +7,7 @@ use super::House;
 use super::follow::Logged;
 use history::{ApplyError, Budget, DiskUsage, WriteError};
 use model::entry::{Body, Condition, ConditionKind, Entry};
+use model::member::NodeId;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{mpsc, watch};
@@ -28,31 +29,53 @@ const FREE_AGAIN: f64 = 0.03;
 /// shares above, and at its very border the next flush would find no room.
 const RESERVE_PART_AGAIN: u64 = 4;
 
-pub(crate) async fn run(house: Arc<House>, batches: mpsc::Receiver<Logged>) {
+pub(crate) async fn run(house: Arc<House>, mut batches: mpsc::Receiver<Logged>) {
+    let Some(history) = house.history.clone() else {
+        // A witness lets everything pass.
+        while batches.recv().await.is_some() {}
+        return;
+    };
     let (said, saying) = watch::channel(None);
     // A disk that was full when the node stopped is so until it is seen to have room.
-    let is_full = house.node.state().conditions().contains_key(&ConditionKind::DiskFull);
-    let disk = Disk { is_full, skipped: 0, turns: 0, said };
-    tokio::join!(keep_all(Arc::clone(&house), batches, disk), say(&house, saying));
+    let is_full = house.node.state().condition_holds(ConditionKind::DiskFull, house.node.id());
+    let disk = Disk { node: house.node.id(), is_full, skipped: 0, turns: 0, said };
+    tokio::join!(keep_all(Arc::clone(&house), history, batches, disk), say(&house, saying));
 }
 
-async fn keep_all(house: Arc<House>, mut batches: mpsc::Receiver<Logged>, mut disk: Disk) {
+/// A witness learns only from the others that it is one, and remembers it for the next start.
+fn mark_witness(house: &House) {
+    if house.is_witness()
+        && !crate::files::is_witness(&house.data)
+        && let Err(error) = crate::files::mark_witness(&house.data)
+    {
+        tracing::warn!(%error, "that this node is a witness could not be written down");
+    }
+}
+
+async fn keep_all(
+    house: Arc<House>,
+    history: Arc<history::Store>,
+    mut batches: mpsc::Receiver<Logged>,
+    mut disk: Disk,
+) {
     let mut upkeep = interval(UPKEEP_EVERY);
     upkeep.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         tokio::select! {
             logged = batches.recv() => {
                 let Some((index, entry)) = logged else { break };
-                keep(&house, &mut disk, index, &entry);
+                keep(&house, &history, &mut disk, index, &entry);
+                house.tide.dealt_with(index);
             }
-            _ = upkeep.tick() => maintain(&house, &mut disk),
+            _ = upkeep.tick() => maintain(&house, &history, &mut disk),
             () = house.stopped() => break,
         }
     }
     while let Ok((index, entry)) = batches.try_recv() {
-        keep(&house, &mut disk, index, &entry);
+        keep(&house, &history, &mut disk, index, &entry);
+        house.tide.dealt_with(index);
     }
-    match tokio::task::block_in_place(|| house.history.flush()) {
+    match tokio::task::block_in_place(|| history.flush()) {
         Ok(durable) => house.node.set_replay_floor(durable),
         Err(error) => {
             tracing::warn!(error = %crate::chain(&anyhow::Error::new(error)), "the last results are written at the next start, from the log")
@@ -63,6 +86,7 @@ async fn keep_all(house: Arc<House>, mut batches: mpsc::Receiver<Logged>, mut di
 /// What is known of the disk.
 #[derive(Debug)]
 struct Disk {
+    node: NodeId,
     is_full: bool,
     skipped: u64,
     turns: u64,
@@ -71,7 +95,7 @@ struct Disk {
 
 impl Disk {
     fn say(&self, holds: bool, text: String) {
-        self.said.send_replace(Some(Condition { kind: ConditionKind::DiskFull, holds, text }));
+        self.said.send_replace(Some(Condition { kind: ConditionKind::DiskFull, node: self.node, holds, text }));
     }
 }
 
@@ -91,18 +115,21 @@ async fn say(house: &House, mut saying: watch::Receiver<Option<Condition>>) {
     }
 }
 
-fn keep(house: &House, disk: &mut Disk, index: u64, entry: &Entry) {
+fn keep(house: &House, history: &history::Store, disk: &mut Disk, index: u64, entry: &Entry) {
     let Body::Results(batch) = &entry.body else {
         return;
     };
+    if house.is_witness() {
+        house.node.set_replay_floor(index);
+        return;
+    }
     if disk.is_full {
         disk.skipped += batch.observations.len() as u64;
         return;
     }
     // The store's work is short and in memory mostly; it may block on a flush,
     // for which the runtime makes room.
-    let applied =
-        tokio::task::block_in_place(|| house.history.apply(index, entry.at, &batch.location, &batch.observations));
+    let applied = tokio::task::block_in_place(|| history.apply(index, entry.at, &batch.location, &batch.observations));
     match applied {
         Ok(_) => {}
         Err(ApplyError::DiskFull) => {
@@ -123,9 +150,10 @@ fn full(disk: &mut Disk) {
     disk.say(true, text.to_owned());
 }
 
-fn maintain(house: &House, disk: &mut Disk) {
+fn maintain(house: &House, history: &history::Store, disk: &mut Disk) {
+    mark_witness(house);
     disk.turns += 1;
-    let usage = house.history.disk_usage();
+    let usage = history.disk_usage();
     if !disk.is_full && usage.as_ref().is_ok_and(is_too_full) {
         full(disk);
     }
@@ -143,8 +171,8 @@ fn maintain(house: &House, disk: &mut Disk) {
     let now = house.now();
     let flushes = disk.turns.is_multiple_of(FLUSH_TURNS);
     let upkept = tokio::task::block_in_place(|| {
-        house.history.maintain(now, Budget::default())?;
-        if flushes { house.history.flush().map(Some) } else { Ok(None) }
+        history.maintain(now, Budget::default())?;
+        if flushes { history.flush().map(Some) } else { Ok(None) }
     });
     match upkept {
         Ok(Some(durable)) => house.node.set_replay_floor(durable),
@@ -180,15 +208,22 @@ mod tests {
         let (followed, follower) = follow::channel();
         let options = cluster::Options { durable_history: Some(0), ..cluster::Options::default() };
         let log = directory.join("log");
-        let node = cluster::Node::open(&log, options, follower.with_history(&history));
+        let tide = follower.tide();
+        let node = cluster::Node::open(&log, options, follower.with_history(Some(&history)));
         let (stop, stopping) = watch::channel(false);
         let house = House {
             node: node.await.expect("a node in a new directory"),
-            history,
+            history: Some(history),
             location: LocationId::new("local").expect("a legal id"),
             allow_plugins: false,
+            data: directory.to_owned(),
             configuration: directory.to_owned(),
             lag: lag::Lag::default(),
+            tide,
+            name: "node".to_owned(),
+            cut_off: watch::Sender::new(None),
+            back_fill: watch::Sender::new(None),
+            failing: tokio::sync::Notify::new(),
             shown: tokio::sync::watch::Sender::new(0),
             stopping,
         };
@@ -204,7 +239,7 @@ mod tests {
             let house = Arc::clone(&house);
             tokio::spawn(async move {
                 let location = house.location.clone();
-                let batch = Batch { location, incarnation: 1, sequence, observations: Vec::new() };
+                let batch = Batch { location, node: NodeId(1), incarnation: 1, sequence, observations: Vec::new() };
                 house.node.propose(Body::Results(batch)).await
             });
         }
@@ -215,7 +250,7 @@ mod tests {
             let keeping = tokio::spawn(run(Arc::clone(&house), batches));
             let mut applied = house.node.watch();
             applied.mark_changed();
-            while !house.node.state().conditions().contains_key(&ConditionKind::DiskFull) {
+            while !house.node.state().condition_holds(ConditionKind::DiskFull, house.node.id()) {
                 applied.changed().await.expect("the node lives");
             }
             stop.send(true).expect("the house listens");

@@ -10,26 +10,34 @@
 //! Each loop is one file and about one screen. **No loop decides anything**: what
 //! to check, whom to tell and when to try again is in the state.
 
+mod backfill;
 mod checks;
 mod collect;
+mod cut_off;
 mod deliver;
+mod egress;
+pub(crate) mod facts;
 mod follow;
 mod keep;
 mod lag;
+mod nodes;
 mod notice;
 mod publish;
 mod reload;
 mod service_manager;
+mod spool;
 mod voice;
 mod wishes;
 
+use crate::backup::{self, Desk, Tide};
 use crate::command::{ServeArguments, initialise};
 use crate::files::{self, LoadError};
 use crate::paint::{BOLD, DIM};
 use anyhow::{Context, anyhow};
-use cluster::{Node, Recovery};
+use cluster::{About, Node, Recovery};
 use config::{Loaded, NodeSettings};
 use model::id::LocationId;
+use model::member::Role;
 use model::time::Timestamp;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -38,7 +46,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::{TcpListener, UnixListener};
 use tokio::signal::unix::{Signal, SignalKind, signal};
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 use tokio::task::JoinSet;
 use web::{Options as WebOptions, Web};
 
@@ -49,16 +57,28 @@ const GRACE: Duration = Duration::from_secs(10);
 pub(crate) struct House {
     /// The log and the state.
     pub(crate) node: Node,
-    /// The results.
-    pub(crate) history: Arc<history::Store>,
+    /// The results; a witness keeps none.
+    pub(crate) history: Option<Arc<history::Store>>,
     /// Where this node stands.
     pub(crate) location: LocationId,
     /// Whether programs may be run.
     pub(crate) allow_plugins: bool,
+    /// The data directory.
+    pub(crate) data: PathBuf,
     /// The configuration's path.
     pub(crate) configuration: PathBuf,
     /// Counts kept outside the state.
     pub(crate) lag: lag::Lag,
+    /// How far the history has come behind the log.
+    pub(crate) tide: Arc<Tide>,
+    /// What people call this node.
+    pub(crate) name: String,
+    /// Since when this node has had no contact with a majority, if it has none.
+    pub(crate) cut_off: watch::Sender<Option<Timestamp>>,
+    /// How far the history is completed from other nodes, while it is.
+    pub(crate) back_fill: watch::Sender<Option<backfill::Progress>>,
+    /// Told when a check failed here.
+    pub(crate) failing: Notify,
     /// The last entry that page and interfaces show.
     pub(crate) shown: watch::Sender<u64>,
     /// Turns true when the node is to stop.
@@ -69,6 +89,11 @@ impl House {
     /// The time that entries are stamped with.
     pub(crate) fn now(&self) -> Timestamp {
         self.node.now()
+    }
+
+    /// Whether this node votes only: it keeps no results.
+    pub(crate) fn is_witness(&self) -> bool {
+        self.node.state().member(self.node.id()).is_some_and(|known| known.member.role == Role::Witness)
     }
 
     /// Waits until the node is to stop.
@@ -147,6 +172,28 @@ async fn listen(settings: &NodeSettings) -> anyhow::Result<Vec<TcpListener>> {
     Ok(listeners)
 }
 
+/// Binds the address for other nodes, if there is one.
+async fn listen_for_nodes(settings: &NodeSettings) -> anyhow::Result<Option<std::net::TcpListener>> {
+    let Some(listen) = settings.cluster.listen.as_ref().map(ToString::to_string) else { return Ok(None) };
+    let resolved: Vec<SocketAddr> = tokio::net::lookup_host(&listen)
+        .await
+        .with_context(|| format!("cannot resolve the address for other nodes, {listen}"))?
+        .collect();
+    let bound = std::net::TcpListener::bind(resolved.as_slice());
+    let what_to_do = "another program may use it: stop that, or set `listen:` under `cluster:` to another address";
+    bound.map(Some).with_context(|| format!("cannot listen for other nodes on {listen}; {what_to_do}"))
+}
+
+async fn open_history(data: &Path) -> anyhow::Result<Option<Arc<history::Store>>> {
+    if files::is_witness(data) {
+        return Ok(None);
+    }
+    let path = files::history(data);
+    let opened = tokio::task::spawn_blocking(move || history::Store::open(&path, history::Options::default()));
+    let opened = opened.await?.with_context(|| format!("cannot open the data directory {}", data.display()))?;
+    Ok(Some(Arc::new(opened)))
+}
+
 async fn open(
     path: &Path,
     data: &Path,
@@ -154,21 +201,48 @@ async fn open(
     stopping: watch::Receiver<bool>,
     follower: follow::Follower,
 ) -> anyhow::Result<House> {
+    backup::refuse_unfinished(data)?;
     cluster::prepare(data)?;
-    let history_path = files::history(data);
-    let opened = tokio::task::spawn_blocking(move || history::Store::open(&history_path, history::Options::default()));
-    let history =
-        Arc::new(opened.await?.with_context(|| format!("cannot open the data directory {}", data.display()))?);
-    let options = cluster::Options { durable_history: Some(history.watermark()), ..cluster::Options::default() };
-    let node = Node::open(&files::log(data), options, follower.with_history(&history)).await?;
+    let settings = &loaded.node;
+    let history = open_history(data).await?;
+    let name = settings.cluster.name.clone().or_else(facts::host_name).unwrap_or_else(|| "node".to_owned());
+    let options = cluster::Options {
+        durable_history: history.as_ref().map(|history| history.watermark()),
+        // A file that `mainstay join` wrote belongs to a cluster; an empty directory
+        // beside it was lost, and founding another would hide that.
+        may_found: !(loaded.is_node_only && settings.cluster.listen.is_some()),
+        listen: listen_for_nodes(settings).await?,
+        profile: match settings.cluster.profile {
+            config::Profile::Lan => cluster::Profile::Lan,
+            config::Profile::Wan => cluster::Profile::Wan,
+        },
+        about: About {
+            name: name.clone(),
+            address: settings.cluster.address.as_ref().map(ToString::to_string).unwrap_or_default(),
+            location: settings.location.clone(),
+            facts: facts::gather(None),
+            ..About::default()
+        },
+        service: history.as_ref().map(|history| backfill::service(Arc::clone(history))),
+        ..cluster::Options::default()
+    };
+    let tide = follower.tide();
+    let follower = follower.with_history(history.as_ref()).at(&settings.location);
+    let node = Node::open(&files::log(data), options, follower).await?;
     tell_what_is_missing(node.recovery());
     Ok(House {
         node,
         history,
-        location: loaded.node.location.clone(),
-        allow_plugins: loaded.node.allow_plugins,
+        location: settings.location.clone(),
+        allow_plugins: settings.allow_plugins,
+        data: data.to_owned(),
         configuration: path.to_owned(),
         lag: lag::Lag::default(),
+        tide,
+        name,
+        cut_off: watch::Sender::new(None),
+        back_fill: watch::Sender::new(None),
+        failing: Notify::new(),
         shown: watch::Sender::new(0),
         stopping,
     })
@@ -197,20 +271,30 @@ async fn start(
     stop: watch::Sender<bool>,
 ) -> anyhow::Result<ExitCode> {
     let (collector, results) = collect::channel();
-    let wishes = Arc::new(wishes::Wishes::new(Arc::clone(&house), collector.clone()));
+    let spool = spool::Spool::open(&files::spool(data))?;
+    let (backups, orders) = Desk::open(&house, data, loaded.node.backup.clone())?;
+    let wishes = Arc::new(wishes::Wishes::new(Arc::clone(&house), collector.clone(), Arc::clone(&backups)));
     let web = Arc::new(Web::new(WebOptions::default(), wishes));
     let socket = local_socket(data)?;
     let (signals, hangup) = (Signals::new()?, listen_for(SignalKind::hangup())?);
     let mut loops = JoinSet::new();
     loops.spawn(keep::run(Arc::clone(&house), followed.batches));
-    loops.spawn(collect::run(Arc::clone(&house), results));
-    reload::activate(&house, loaded.configuration).await.context("cannot activate the configuration")?;
-    let checks = checks::Checks::start(&house, collector)?;
-    loops.spawn(checks.run(Arc::clone(&house), followed.reconfigured));
+    loops.spawn(collect::run(Arc::clone(&house), results, spool));
+    house.node.found_if_needed().await.context("cannot found the cluster")?;
+    let egress = loaded.node.cluster.egress.clone();
+    reload::offer(&house, loaded).await?;
+    if let Some(history) = house.history.clone() {
+        let checks = checks::Checks::start(&house, collector, &followed.looks)?;
+        loops.spawn(checks.run(Arc::clone(&house), followed.reconfigured));
+        loops.spawn(egress::run(Arc::clone(&house), egress));
+        loops.spawn(backfill::run(Arc::clone(&house), history, followed.replaced));
+    }
+    loops.spawn(cut_off::run(Arc::clone(&house), files::cut_off(data))?);
     web.publish(house.node.state());
     loops.spawn(publish::run(Arc::clone(&house), Arc::clone(&web), followed.urgent));
     loops.spawn(deliver::run(Arc::clone(&house), followed.deliveries)?);
     loops.spawn(notice::run(Arc::clone(&house)));
+    loops.spawn(backups.run(orders));
     loops.spawn(reload::run(Arc::clone(&house), hangup, seen));
     let mut servers = JoinSet::new();
     for listener in listeners {

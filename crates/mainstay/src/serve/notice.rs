@@ -27,13 +27,14 @@ pub(crate) async fn run(house: Arc<House>) {
         return;
     };
     // What held when the node stopped holds until the opposite is seen.
-    let held = |kind| house.node.state().conditions().contains_key(&kind);
+    let held = |kind| house.node.state().condition_holds(kind, house.node.id());
     let mut is_overloaded = held(ConditionKind::Overloaded);
     match events.try_recv() {
         Ok(event) => jumped(&house, event).await,
         Err(_) if held(ConditionKind::ClockJumped) => jumped(&house, ClockEvent::Agrees).await,
         Err(_) => {}
     }
+    let leads = house.node.leads();
     let mut count = 0u32;
     let mut before = house.lag.counts();
     loop {
@@ -46,7 +47,8 @@ pub(crate) async fn run(house: Arc<House>) {
             () = house.stopped() => return,
         }
         count = count.wrapping_add(1);
-        if house.node.state().wants_ticks() || count.is_multiple_of(IDLE_TICKS) {
+        let waits = || house.node.state().wants_ticks() || count.is_multiple_of(IDLE_TICKS);
+        if *leads.borrow() && waits() {
             propose(&house, Body::Tick).await;
         }
         if count.is_multiple_of(LAG_TICKS) {
@@ -64,7 +66,12 @@ async fn propose(house: &House, body: Body) {
 }
 
 async fn jumped(house: &House, event: ClockEvent) {
-    let condition = Condition { kind: ConditionKind::ClockJumped, holds: event.is_trouble(), text: event.to_string() };
+    let condition = Condition {
+        kind: ConditionKind::ClockJumped,
+        node: house.node.id(),
+        holds: event.is_trouble(),
+        text: event.to_string(),
+    };
     propose(house, Body::Condition(condition)).await;
 }
 
@@ -81,8 +88,8 @@ async fn weigh(house: &House, before: (u64, u64, u64), now: (u64, u64, u64), was
             "Of {due} rounds in the last minute {late} started more than {seconds} s late and {skipped} were skipped.{advice}"
         );
         tracing::warn!("{text}");
-        propose(house, Body::Condition(Condition { kind: ConditionKind::Overloaded, holds: is_overloaded, text }))
-            .await;
+        let (kind, node) = (ConditionKind::Overloaded, house.node.id());
+        propose(house, Body::Condition(Condition { kind, node, holds: is_overloaded, text })).await;
     }
     is_overloaded
 }

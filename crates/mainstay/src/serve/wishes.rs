@@ -3,6 +3,8 @@
 use super::House;
 use super::checks;
 use super::collect::Packet;
+use super::nodes;
+use crate::backup::Desk;
 use control::CommandOutcome;
 use history::{Read, ReadError, Resolution};
 use model::entry::{Body, Command, ConditionKind};
@@ -13,8 +15,9 @@ use std::time::{Duration, Instant};
 use tokio::sync::{mpsc, oneshot};
 use web::Commands;
 use web::commands::{
-    CommandError, Contact, Heartbeat, HeartbeatError, HistoryError, NodeAnswer, NodeRequest, NodeStatus, Pending,
-    ResultRange, RollupRange, RollupStep, RoundCounts, Sender, StoredResult, StoredRollup,
+    BackupRefused, BackupRequest, BackupRun, CommandError, Contact, Heartbeat, HeartbeatError, HistoryError,
+    NodeAnswer, NodeRequest, NodeStatus, Pending, ResultRange, RollupRange, RollupStep, RoundCounts, Sender,
+    StoredResult, StoredRollup,
 };
 
 /// Pieces of evidence looked at for the newest failure; passed rounds lie between them.
@@ -28,12 +31,15 @@ const FAILURE_LOOKED_FOR: Duration = Duration::from_secs(30 * 86_400);
 pub(crate) struct Wishes {
     house: Arc<House>,
     results: mpsc::Sender<Packet>,
+    name: Arc<str>,
     started: Instant,
+    backups: Arc<Desk>,
 }
 
 impl Wishes {
-    pub(crate) fn new(house: Arc<House>, results: mpsc::Sender<Packet>) -> Self {
-        Self { house, results, started: Instant::now() }
+    pub(crate) fn new(house: Arc<House>, results: mpsc::Sender<Packet>, backups: Arc<Desk>) -> Self {
+        let name = Arc::from(house.name.as_str());
+        Self { house, results, name, started: Instant::now(), backups }
     }
 
     /// Waits until an entry is shown, so that people read their own writes;
@@ -80,7 +86,10 @@ impl Wishes {
         let Some(slot) = self.house.node.state().slot(check) else {
             return Ok(Vec::new());
         };
-        let history = Arc::clone(&self.house.history);
+        let Some(history) = self.house.history.clone() else {
+            let because = "this node is a witness and keeps no results; ask another one".to_owned();
+            return Err(HistoryError::Unreadable { because });
+        };
         let unreadable = |because: String| HistoryError::Unreadable { because };
         let found = tokio::task::spawn_blocking(move || read(&history, slot))
             .await
@@ -98,8 +107,7 @@ impl Commands for Wishes {
                     self.shown(proposed.index).await;
                     Ok(proposed.applied.outcome)
                 }
-                Err(cluster::ProposeError::Stopped) => Err(CommandError::Unknown),
-                Err(error) => Err(CommandError::NotCommitted { because: error.to_string() }),
+                Err(error) => Err(nodes::not_done(&error)),
             }
         })
     }
@@ -108,10 +116,16 @@ impl Commands for Wishes {
         Box::pin(self.beat(heartbeat))
     }
 
-    fn node(&self, _: Sender, _: NodeRequest) -> Pending<'_, Result<NodeAnswer, CommandError>> {
-        Box::pin(async move {
-            Ok(NodeAnswer::Refused { why: "this server does not carry out wishes about nodes".to_owned() })
-        })
+    fn node(&self, sender: Sender, request: NodeRequest) -> Pending<'_, Result<NodeAnswer, CommandError>> {
+        Box::pin(nodes::carry_out(&self.house, sender, request))
+    }
+
+    fn back_up(&self, request: BackupRequest) -> Pending<'_, Result<u64, BackupRefused>> {
+        Box::pin(self.backups.order(request))
+    }
+
+    fn backups(&self) -> Vec<BackupRun> {
+        self.backups.list()
     }
 
     fn results(&self, range: ResultRange) -> Pending<'_, Result<Vec<StoredResult>, HistoryError>> {
@@ -148,18 +162,19 @@ impl Commands for Wishes {
     }
 
     fn contact(&self) -> Contact {
-        Contact::default()
+        Contact { name: Arc::clone(&self.name), cut_off_since: *self.house.cut_off.borrow() }
     }
 
     fn status(&self) -> NodeStatus {
         let status = self.house.node.status();
         let (started, late, skipped) = self.house.lag.counts();
-        let history_bytes = self.house.history.disk_usage().map_or(0, |usage| usage.history_bytes);
+        let usage = self.house.history.as_ref().and_then(|history| history.disk_usage().ok());
+        let history_bytes = usage.map_or(0, |usage| usage.history_bytes);
         NodeStatus {
-            name: String::new(),
-            has_quorum: status.leader.is_some(),
-            cut_off_since: None,
-            nodes: Vec::new(),
+            name: self.house.name.clone(),
+            has_quorum: status.has_quorum,
+            cut_off_since: *self.house.cut_off.borrow(),
+            nodes: nodes::infos(&self.house),
             applied_index: status.applied_index,
             leader: status.leader.map(|leader| format!("{leader:016x}")),
             log_refuses: status.is_tight.then(|| "the disk of the data directory is full".to_owned()),
