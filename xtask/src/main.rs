@@ -15,6 +15,7 @@ mod setup;
 mod sim;
 mod suite;
 mod tidy;
+mod torture;
 mod workspace;
 
 use clap::{Parser, Subcommand};
@@ -45,8 +46,10 @@ enum Task {
     Schema,
     /// Seeds of the simulator, as many as wanted
     Sim(sim::Seeds),
-    /// Kills of the real binary under load, as many as wanted
-    Soak(sim::Kills),
+    /// Random faults on three or five real nodes, by a seed, for as long as wanted
+    Torture(torture::Torture),
+    /// Kills of the real binary under load, as many as wanted, or hours of torture
+    Soak(torture::Soak),
     /// The figures to reach: measured, and compared with the programs people know
     Bench(bench::Arguments),
 }
@@ -70,7 +73,8 @@ fn perform(task: &Task) -> anyhow::Result<()> {
         Task::Arrows => arrows::run(),
         Task::Schema => schema::run(),
         Task::Sim(seeds) => sim::run(seeds),
-        Task::Soak(kills) => sim::soak(kills),
+        Task::Torture(torture) => torture::run(torture),
+        Task::Soak(soak) => torture::soak(soak),
         Task::Bench(arguments) => bench::run(arguments),
     }
 }

@@ -1,5 +1,4 @@
-//! Long runs of what the tests run briefly: seeds of the simulator, and kills
-//! of the real binary.
+//! Long runs of what the tests run briefly: seeds of the simulator.
 
 use crate::process;
 use anyhow::Result;
@@ -16,23 +15,8 @@ pub(crate) struct Seeds {
     first: u64,
 }
 
-/// How many kills.
-#[derive(Debug, Args)]
-pub(crate) struct Kills {
-    /// Kills of the real binary, about a second each
-    #[arg(default_value_t = 1_000)]
-    kills: u64,
-}
-
 /// Runs the simulator.
 pub(crate) fn run(seeds: &Seeds) -> Result<()> {
     let mut command = process::cargo(&["run", "--release", "--quiet", "--package", "sim", "--"])?;
     process::run(command.arg(seeds.count.to_string()).arg(seeds.first.to_string()))
-}
-
-/// Kills the real binary over and over, under load.
-pub(crate) fn soak(kills: &Kills) -> Result<()> {
-    let mut command = process::cargo(&["test", "--package", "it", "--test", "kills"])?;
-    command.env("MAINSTAY_KILLS", kills.kills.to_string());
-    process::run(&mut command)
 }

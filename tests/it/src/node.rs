@@ -97,6 +97,11 @@ impl Node {
         String::from_utf8_lossy(&std::fs::read(self.log_file()).unwrap_or_default()).into_owned()
     }
 
+    /// From its next configuration and start on it is in another place.
+    pub fn moves_to(&mut self, place: &Place) {
+        self.place = place.clone();
+    }
+
     /// From its next start on it has this environment variable too.
     pub fn set(&mut self, name: &str, value: &str) {
         self.variables.push((name.to_owned(), value.to_owned()));

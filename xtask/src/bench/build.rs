@@ -35,7 +35,11 @@ pub(crate) fn binaries(which: &[Which], no_build: bool) -> Result<Binaries> {
     };
     let uses = |some: &[Which]| which.iter().any(|one| some.contains(one));
     let wanted: [(bool, &PathBuf, &[&str]); 4] = [
-        (uses(&[Which::Http, Which::Https, Which::Start, Which::Load, Which::Down]), &binaries.mainstay, &["mainstay"]),
+        (
+            uses(&[Which::Http, Which::Https, Which::Start, Which::Load, Which::Down, Which::Cluster]),
+            &binaries.mainstay,
+            &["mainstay"],
+        ),
         (uses(&[Which::Http, Which::Https]), &binaries.rate, &["probe", "--example", "rate"]),
         (uses(&[Which::Icmp]), &binaries.icmp_rate, &["probe", "--example", "icmp_rate"]),
         (uses(&[Which::Disk]), &binaries.size, &["history", "--example", "size"]),

@@ -1,7 +1,7 @@
 //! The figures to reach, measured on this machine.
 //!
 //! ```text
-//!  cargo xtask bench [http|https|icmp|disk|start|load|down]... [--json]
+//!  cargo xtask bench [http|https|icmp|disk|start|load|down|cluster]... [--json]
 //! ```
 //!
 //! Rules, learned from figures that did not repeat:
@@ -20,6 +20,8 @@
 
 mod build;
 mod client;
+mod cluster;
+mod delay;
 mod disk;
 mod down;
 mod engine;
@@ -28,8 +30,10 @@ mod http;
 mod https;
 mod icmp;
 mod load;
+mod local;
 mod machine;
 mod node;
+mod nodes;
 mod pairs;
 mod program;
 mod server;
@@ -89,6 +93,8 @@ enum Which {
     Load,
     /// From the failing check to page, API and first delivery
     Down,
+    /// Three nodes: time without a leader, commands, the start of one with much data
+    Cluster,
 }
 
 impl Which {
@@ -101,6 +107,7 @@ impl Which {
             Self::Start => "start",
             Self::Load => "load",
             Self::Down => "down",
+            Self::Cluster => "cluster",
         }
     }
 
@@ -113,6 +120,7 @@ impl Which {
             Self::Start => start::measure(bench),
             Self::Load => load::measure(bench),
             Self::Down => down::measure(bench),
+            Self::Cluster => cluster::measure(bench),
         }
     }
 }

@@ -126,7 +126,11 @@ fn run_and_end(bench: &Bench, configured: &Configured, server: &Server, ending: 
     Ok(())
 }
 
-fn bytes_below(directory: &std::path::Path) -> Result<u64> {
+/// Bytes of all files below a directory.
+///
+/// # Errors
+/// It cannot be listed.
+pub(super) fn bytes_below(directory: &std::path::Path) -> Result<u64> {
     let mut bytes = 0;
     for entry in std::fs::read_dir(directory)? {
         let entry = entry?;

@@ -3,7 +3,8 @@
 use super::{Server, program, write};
 use crate::certificates::{Authority, ServerCertificate};
 use crate::program::require;
-use std::net::SocketAddr;
+use crate::wait;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -16,8 +17,14 @@ pub struct Nginx {
 impl Nginx {
     /// Starts one without TLS, or says that it is skipped.
     pub fn plain() -> Option<Self> {
+        Self::plain_at(Ipv4Addr::LOCALHOST.into())
+    }
+
+    /// As [`Nginx::plain`], at another address of the place where the caller is.
+    pub fn plain_at(ip: IpAddr) -> Option<Self> {
         require("nginx")?;
-        Some(Self { server: Server::start(|directory, address| prepare(directory, address, "")) })
+        let prepare = |directory: &Path, address| prepare(directory, address, "");
+        Some(Self { server: Server::start_at(ip, prepare, wait::accepts) })
     }
 
     /// Starts one with TLS, with a certificate for `localhost` and `127.0.0.1`

@@ -3,7 +3,8 @@
 use super::{Server, program, write};
 use crate::certificates::Authority;
 use crate::program::{require, require_root, user};
-use std::net::SocketAddr;
+use crate::wait;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -17,11 +18,16 @@ pub struct Postfix {
 impl Postfix {
     /// Starts one, or says that it is skipped.
     pub fn start() -> Option<Self> {
+        Self::start_at(Ipv4Addr::LOCALHOST.into())
+    }
+
+    /// As [`Postfix::start`], at another address of the place where the caller is.
+    pub fn start_at(ip: IpAddr) -> Option<Self> {
         require("postfix")?;
         if !require_root() {
             return None;
         }
-        Some(Self { server: Server::start(prepare) })
+        Some(Self { server: Server::start_at(ip, prepare, wait::accepts) })
     }
 
     /// All mails delivered so far, with their headers, oldest first.
@@ -76,17 +82,17 @@ fn prepare(directory: &Path, address: SocketAddr) -> Command {
         make_directories(directory);
     }
     let (mail_uid, mail_gid) = user("nobody").expect("every Debian has it");
-    let place = directory.display();
+    let (place, ip) = (directory.display(), address.ip());
     write(
         &etc,
         "main.cf",
         &format!(
             "compatibility_level = 3.6\nqueue_directory = {place}/spool\ndata_directory = {place}/data\n\
              maillog_file = {place}/postfix.log\nmaillog_file_prefixes = {place}\n\
-             myhostname = mail.example.test\nmydestination =\ninet_interfaces = 127.0.0.1\ninet_protocols = ipv4\n\
+             myhostname = mail.example.test\nmydestination =\ninet_interfaces = {ip}\ninet_protocols = ipv4\n\
              virtual_mailbox_domains = example.test\nvirtual_mailbox_base = {place}/mail\n\
              virtual_mailbox_maps = static:inbox/\nvirtual_uid_maps = static:{mail_uid}\nvirtual_gid_maps = static:{mail_gid}\n\
-             virtual_minimum_uid = 1\nmynetworks = 127.0.0.0/8\nsmtpd_tls_security_level = may\n\
+             virtual_minimum_uid = 1\nmynetworks = 127.0.0.0/8 10.0.0.0/8\nsmtpd_tls_security_level = may\n\
              smtpd_tls_cert_file = {place}/server.pem\nsmtpd_tls_key_file = {place}/server.key\n\
              smtpd_relay_restrictions = permit_mynetworks, reject_unauth_destination\nalias_maps =\n"
         ),

@@ -1,13 +1,12 @@
 //! A machine of the torture: a node with a small disk and a clock of its own.
 
 use crate::clock::Clock;
-use crate::disk::SmallDisk;
+use crate::disk::{SmallDisk, copy};
 use crate::node::Node;
 use crate::random::Random;
 use std::fs;
 use std::io::{Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
-use std::process::Command;
 
 /// Holds the log's reserve (64 MiB), the history's first files (64 MiB) and
 /// what an hour of torture writes; a full one is filled in a tenth of a second.
@@ -105,12 +104,6 @@ impl Machine {
         }
         Some((path, at))
     }
-}
-
-/// Keeps holes, since the reserves are large and mostly empty.
-pub(super) fn copy(from: &Path, to: &Path) {
-    let done = Command::new("cp").args(["--archive", "--sparse=auto"]).arg(from).arg(to).output().expect("it is there");
-    assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
 }
 
 /// All files that are not empty, with their sizes, in the order of their names.

@@ -66,16 +66,15 @@ impl Operator<'_> {
         if !is_running {
             self.stage.retire(name);
         }
-        if self.random.borrow_mut().chance(50) {
-            self.remove(name)?;
-            self.stage.retire(name);
-            self.join(&location, None)?;
-        } else {
-            self.join(&location, Some(name))?;
+        let is_by_invitation = self.random.borrow_mut().chance(50);
+        if is_by_invitation && self.join(&location, Some(name))? {
             self.until_gone(name)?;
             self.stage.retire(name);
+            return Ok(());
         }
-        Ok(())
+        self.remove(name)?;
+        self.stage.retire(name);
+        self.join(&location, None).map(drop)
     }
 
     /// The number of nodes stays what it was.
@@ -104,11 +103,17 @@ impl Operator<'_> {
         self.until_gone(name)
     }
 
-    fn join(&self, location: &str, replaces: Option<&str>) -> Result<(), GivenUp> {
+    /// Returns whether a node joined. Not if another invitation stands in the
+    /// way, of which nobody has heard because its answer was lost.
+    fn join(&self, location: &str, replaces: Option<&str>) -> Result<bool, GivenUp> {
         let wish = |key: &str| json!({ "actor": "test", "key": key, "role": "full", "valid_for_seconds": 300, "replaces": replaces });
         let Some(mut machine) = self.stage.new_machine(location, "") else { return Err(GivenUp) };
         loop {
             let answer = self.insist("invite", &wish)?;
+            if answer.is_null() {
+                self.stage.put_away(machine);
+                return Ok(false);
+            }
             let Some(ticket) = answer["invitation"]["ticket"].as_str() else {
                 self.stage.violation(format!("an invitation without a ticket: {answer}"));
                 return Err(GivenUp);
@@ -122,7 +127,8 @@ impl Operator<'_> {
         self.stage.add(machine);
         self.until(&format!("{name} to vote"), |nodes| {
             nodes.iter().any(|node| node["name"] == name.as_str() && node["is_voter"] == true)
-        })
+        })?;
+        Ok(true)
     }
 
     /// Tries a ticket several times from the same directory, and kills the
@@ -183,8 +189,9 @@ impl Operator<'_> {
             let said = door.send(&path, &body(&key), ANSWER_WITHIN);
             match said {
                 Said::Accepted(answer) => return Ok(answer),
-                // What is wanted is so already: an answer was lost, and the key with it.
+                // What is wanted is so already, and its answer was lost.
                 Said::Refused(why) if wish == "remove" && why.contains("no node") => return Ok(Value::Null),
+                Said::Refused(why) if why.contains("is being replaced already") => return Ok(Value::Null),
                 Said::Refused(ref why) => {
                     self.stage.note(&format!("{wish} refused by {}: {why}", door.node()));
                     key = self.key();

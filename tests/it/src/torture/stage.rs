@@ -126,6 +126,11 @@ impl Stage {
         lock(&self.machines).push(machine);
     }
 
+    /// Takes back a machine that was never added.
+    pub(super) fn put_away(&self, machine: Machine) {
+        lock(&self.free_places).push(machine.node.place());
+    }
+
     /// Takes a machine away for good; its place is free for another one.
     pub(super) fn retire(&self, name: &str) {
         let mut machines = lock(&self.machines);
