@@ -83,8 +83,8 @@ impl Desk {
     ) -> anyhow::Result<(Arc<Self>, Orders)> {
         make::remove_leftovers(data)?;
         let maker = Maker::new(&house.node.recovery().cluster.to_string(), house.node.id().0);
-        // An empty name leads to where relative ones begin.
-        let base = std::path::absolute(files::data_directory(&house.configuration, ""));
+        // Where relative names begin.
+        let base = std::path::absolute(files::data_directory(&house.configuration, "."));
         let base = base.context("cannot find the current directory")?;
         let plan = settings.map(|settings| Plan::new(settings, &base)).transpose()?;
         // One order at a time: a second one is refused while one is carried out.
