@@ -5,7 +5,7 @@
 //! until the log's files are closed.
 
 use crate::identity::{self, Identity, IdentityError, Stage};
-use crate::{database, files, filesystem, room, snapshot};
+use crate::{database, files, filesystem, recover, room, snapshot};
 use rustix::fs::{Access, AtFlags};
 use std::fs::{File, TryLockError};
 use std::io::{self, Read, Seek, Write};
@@ -92,6 +92,12 @@ pub enum DirectoryError {
         /// The data directory.
         path: PathBuf,
     },
+    /// A recovery was interrupted.
+    #[error("in {path} a recovery was interrupted; run `mainstay node recover` again")]
+    RecoveryUnfinished {
+        /// The data directory.
+        path: PathBuf,
+    },
     /// There is nothing in it, and no cluster may be founded.
     #[error(
         "the data directory {path} is empty, and this node may not found a cluster; let it join with `mainstay join`, \
@@ -127,6 +133,9 @@ pub(crate) struct Held {
 /// may be founded at all.
 pub(crate) fn hold(path: &Path, may_found: bool) -> Result<Held, DirectoryError> {
     let lock = hold_any(path)?;
+    if path.join(recover::MARK).exists() {
+        return Err(DirectoryError::RecoveryUnfinished { path: path.to_owned() });
+    }
     let in_directory = |source| DirectoryError::Io { path: path.to_owned(), source };
     let identity = match Identity::read(path)? {
         Some(identity) => identity,

@@ -15,6 +15,7 @@ use crate::parts::Parts;
 use crate::propose::ProposeError;
 use control::CommandOutcome;
 use model::entry::{Action, Body, Command, Origin};
+use model::limits::AUTHORITIES_MAX;
 use model::member::{Member, NodeId};
 use std::collections::BTreeMap;
 
@@ -76,30 +77,30 @@ pub(crate) async fn found_if_needed(node: &Node) -> Result<(), FoundError> {
 }
 
 impl Node {
-    /// Makes a new authority that signs from here on. Each node gets a new
-    /// certificate from it; the one before stays trusted until it is told otherwise.
+    /// Makes a new authority that signs from here on; each node takes a new
+    /// certificate from it within seconds. Those before stay trusted, because a
+    /// node that is away has none yet; with as many as there can be the oldest goes.
     ///
     /// # Errors
-    /// [`FoundError`] says why nothing has changed.
+    /// [`FoundError`]; with the same `key` it can be tried again.
     pub async fn rotate_authority(&self, actor: &str, key: String) -> Result<(), FoundError> {
         let parts = self.parts();
-        if parts.shared.state().authorities().is_empty() {
+        let state = parts.shared.state();
+        let Some(oldest) = state.authorities().first() else {
             let why = "there is no authority yet: no other node was ever invited".to_owned();
             return Err(FoundError::Refused { why });
+        };
+        let command = |key, action| {
+            let (actor, origin) = (actor.to_owned(), Origin::CommandLine);
+            Command { actor, origin, key, expected_revision: None, action }
+        };
+        if state.authorities().len() >= AUTHORITIES_MAX {
+            let action = Action::DistrustAuthority { certificate: oldest.certificate.clone() };
+            log(parts, command(format!("{key} oldest"), action)).await?;
         }
         let (now, _) = clock::read();
         let authority = credentials::make_authority(&parts.directory, now).await?;
-        let command = Command {
-            actor: actor.to_owned(),
-            origin: Origin::CommandLine,
-            key,
-            expected_revision: None,
-            action: Action::TrustAuthority(authority),
-        };
-        match forward::propose(parts, Body::Command(command)).await?.applied.outcome {
-            CommandOutcome::Accepted => Ok(()),
-            CommandOutcome::Refused(why) => Err(FoundError::Refused { why }),
-        }
+        log(parts, command(key, Action::TrustAuthority(authority))).await
     }
 }
 
@@ -119,27 +120,4 @@ async fn log(parts: &Parts, command: Command) -> Result<(), FoundError> {
         CommandOutcome::Accepted => Ok(()),
         CommandOutcome::Refused(why) => Err(FoundError::Refused { why }),
     }
-}
-
-/// Has a new authority sign from here on. The one before stays trusted while
-/// the nodes renew; the one before that goes.
-pub(crate) async fn rotate_authority(parts: &Parts, actor: &str, key: String) -> Result<(), FoundError> {
-    let state = parts.shared.state();
-    let Some(signs) = state.authorities().last() else {
-        return Err(FoundError::Refused { why: "the cluster has no authority yet".to_owned() });
-    };
-    let command = |key, action| Command {
-        actor: actor.to_owned(),
-        origin: Origin::CommandLine,
-        key,
-        expected_revision: None,
-        action,
-    };
-    for old in state.authorities().iter().filter(|authority| *authority != signs) {
-        let action = Action::DistrustAuthority { certificate: old.certificate.clone() };
-        log(parts, command(format!("{key} old {}", net::sha256(&old.certificate)), action)).await?;
-    }
-    let (cluster_key, _) = credentials::found(parts.directory.clone()).await?;
-    let (now, _) = clock::read();
-    log(parts, command(key, Action::TrustAuthority(net::found(&cluster_key, now)))).await
 }

@@ -27,7 +27,7 @@ impl ClusterId {
         Self(bytes)
     }
 
-    fn parse(text: &str) -> Option<Self> {
+    pub(crate) fn parse(text: &str) -> Option<Self> {
         let is_right = text.len() == 32 && text.bytes().all(|b| b.is_ascii_hexdigit());
         is_right.then(|| u128::from_str_radix(text, 16).ok().map(|number| Self(number.to_be_bytes()))).flatten()
     }

@@ -323,19 +323,27 @@ impl<O: Observer> Thread<O> {
     }
 
     fn apply_entry(&mut self, entry: &Arc<Entry>) -> control::Applied {
-        let state = &mut self.current.state;
-        let index = state.applied_index() + 1;
-        // A leader that was deposed may have stamped ahead of its successor.
-        // All nodes raise the stamp alike, because it depends on the log only.
-        let entry =
-            if entry.at < state.now() { &Arc::new(Entry { at: state.now(), body: entry.body.clone() }) } else { entry };
         if let Body::Results(batch) = &entry.body {
             self.current.observations += batch.observations.len() as u64;
         }
-        let applied = state.apply(index, entry);
-        self.observer.applied(index, entry, &applied, state);
+        let state = &mut self.current.state;
+        let (entry, applied) = apply_to(state, entry);
+        self.observer.applied(state.applied_index(), &entry, &applied, state);
         applied
     }
+}
+
+/// Applies the next entry, and returns it as it was applied.
+pub(crate) fn apply_to(state: &mut State, entry: &Arc<Entry>) -> (Arc<Entry>, control::Applied) {
+    // A leader that was deposed may have stamped ahead of its successor.
+    // All nodes raise the stamp alike, because it depends on the log only.
+    let entry = if entry.at < state.now() {
+        Arc::new(Entry { at: state.now(), body: entry.body.clone() })
+    } else {
+        Arc::clone(entry)
+    };
+    let applied = state.apply(state.applied_index() + 1, &entry);
+    (entry, applied)
 }
 
 fn message_of(panic: &(dyn std::any::Any + Send)) -> String {

@@ -39,8 +39,11 @@ pub(crate) struct Circle {
 impl Circle {
     /// Until a node finds itself in the state, what it was told when it joined
     /// counts as well: what it replays may be from before the others came.
-    pub(crate) fn new(state: &State, me: NodeId, told: &Acquaintance) -> Self {
-        let mut circle = Self::default();
+    ///
+    /// `engine` are the addresses that openraft knows. After a crash the log can
+    /// be ahead of the state, and nobody could be elected without them.
+    pub(crate) fn new(state: &State, me: NodeId, told: &Acquaintance, engine: &BTreeMap<NodeId, String>) -> Self {
+        let mut circle = Self { addresses: engine.clone(), ..Self::default() };
         let authority = |bytes: &Vec<u8>| CertificateDer::from(bytes.clone());
         if state.member(MemberId(me)).is_none() {
             circle.trust.authorities.extend(told.authorities.iter().map(authority));
@@ -92,7 +95,7 @@ impl Follower {
         let mut announce_at = Instant::now();
         loop {
             let state = self.parts.shared.state();
-            let current = Circle::new(&state, self.parts.me, &self.told);
+            let current = Circle::new(&state, self.parts.me, &self.told, &self.parts.engine_addresses());
             if current != circle {
                 current.apply(&self.parts);
                 circle = current;

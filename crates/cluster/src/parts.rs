@@ -18,7 +18,7 @@ use crate::store::LogStore;
 use crate::timing::Timing;
 use crate::types::{NodeId, Raft};
 use openraft::ServerState;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
@@ -92,6 +92,15 @@ pub(crate) struct Quorum {
 impl Parts {
     pub(crate) fn voters(&self) -> Voters {
         Voters(self.raft.server_metrics().borrow().membership_config.membership().get_joint_config().clone())
+    }
+
+    /// Where openraft's members are, as far as it was told.
+    pub(crate) fn engine_addresses(&self) -> BTreeMap<NodeId, String> {
+        let metrics = self.raft.server_metrics();
+        let metrics = metrics.borrow();
+        let nodes = metrics.membership_config.membership().nodes();
+        let known = nodes.filter(|(_, peer)| !peer.address.is_empty());
+        known.map(|(node, peer)| (*node, peer.address.clone())).collect()
     }
 
     pub(crate) fn is_leader(&self) -> bool {

@@ -78,7 +78,6 @@ pub(crate) async fn start(
     let writer = Writer::start(prepared.database, prepared.reserve, Some(prepared.lock), failure.clone())
         .map_err(OpenError::Thread)?;
     let store = LogStore::new(&meta, prepared.rows, writer, failure.clone());
-    let circle = Circle::new(&prepared.state, me, &prepared.told);
     let shared = Shared::new(prepared.snapshots, prepared.state, failure.clone());
     let (machine, machine_end) = Machine::start(Arc::clone(&shared), observer).map_err(OpenError::Thread)?;
     let nonce = identity::random().map(u64::from_be_bytes).map_err(OpenError::Random)?;
@@ -118,7 +117,7 @@ pub(crate) async fn start(
         changes_members: tokio::sync::Mutex::new(()),
         service: options.service,
     });
-    circle.apply(&parts);
+    Circle::new(&parts.shared.state(), me, &prepared.told, &parts.engine_addresses()).apply(&parts);
     parts.say_who_leads();
     let (events, clock_events) = mpsc::channel(CLOCK_EVENTS);
     let (wall, boot) = clock::read();
@@ -205,7 +204,7 @@ pub(crate) async fn open_hub(node: &Node) -> Result<(), FoundError> {
         return Ok(());
     }
     let key = credentials::sign_own(&parts.directory, authority, parts.me).await?;
-    Circle::new(&state, parts.me, &Acquaintance::default()).apply(parts);
+    Circle::new(&state, parts.me, &Acquaintance::default(), &parts.engine_addresses()).apply(parts);
     start_hub(node, key).map_err(FoundError::Listen)
 }
 

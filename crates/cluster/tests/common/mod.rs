@@ -6,7 +6,6 @@
 use cluster::{DirectoryError, Node, Observer, OpenError, Options};
 use control::{Applied, State};
 use model::entry::{Body, Entry};
-use model::member::NodeId;
 use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
