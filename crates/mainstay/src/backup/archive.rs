@@ -225,6 +225,9 @@ pub(crate) fn read(
     let mut entries = archive.entries().map_err(|error| damaged(manifest::NAME, &error))?;
     let manifest = read_manifest(entries.next())?;
     progress.begin(Phase::Reading, manifest.bytes());
+    if let Some(into) = into {
+        manifest.directories.iter().try_for_each(|name| make_directory(&into.join(name)))?;
+    }
     let mut state = Vec::new();
     for part in &manifest.parts {
         let entry = entries.next().ok_or_else(|| damage(&part.name, "it is missing"))?;
@@ -292,14 +295,18 @@ fn extract(entry: &mut impl Read, directory: &Path, part: &Part, progress: &Prog
     // The manifest was refused if the name could lead elsewhere.
     let path = directory.join(&part.name);
     let write = |source| ReadError::Write { path: path.clone(), source };
-    let parent = path.parent().unwrap_or(directory);
-    fs::DirBuilder::new().recursive(true).mode(DIRECTORY_MODE).create(parent).map_err(write)?;
+    make_directory(path.parent().unwrap_or(directory))?;
     let mut file = OpenOptions::new().write(true).create_new(true).mode(FILE_MODE).open(&path).map_err(write)?;
     take(entry, &mut file, part, progress).map_err(|error| match error {
         ReadError::Write { source, .. } => write(source),
         other => other,
     })?;
     file.sync_all().map_err(write)
+}
+
+fn make_directory(path: &Path) -> Result<(), ReadError> {
+    let made = fs::DirBuilder::new().recursive(true).mode(DIRECTORY_MODE).create(path);
+    made.map_err(|source| ReadError::Write { path: path.to_owned(), source })
 }
 
 fn damage(part: &str, what: &str) -> ReadError {

@@ -33,6 +33,7 @@ fn made() -> Made {
         stamp: "2026-11-20T02:30:00Z".to_owned(),
         made: "2026-11-20T02:30:00Z".to_owned(),
         contents: Contents::of(&State::default()),
+        directories: vec!["history/tables/nothing".to_owned()],
         parts,
     };
     Made { _directory: directory, sources, manifest }
@@ -61,6 +62,7 @@ fn an_archive_gives_back_what_went_into_it() {
         let (restored, original) = (fs::read(into.path().join(name)), fs::read(path));
         assert_eq!(restored.expect("a restored file"), original.expect("its original"), "{name}");
     }
+    assert!(into.path().join("history/tables/nothing").is_dir());
     assert!(!into.path().join(manifest::STATE).exists(), "the state is handed over, not written");
 }
 

@@ -63,7 +63,7 @@ pub(crate) fn make(
     let copy = HistoryCopy::begin(data)?;
     let state = gather(house, &copy, progress)?;
     let mut sources = vec![Source { name: manifest::STATE.to_owned(), content: Content::Bytes(state.encode()) }];
-    copy.add_to(&mut sources)?;
+    let directories = copy.add_to(&mut sources)?;
     let bytes = sources.iter().map(|source| source.content.length()).sum::<io::Result<u64>>();
     let bytes = bytes.context("cannot read what is to be backed up")?;
     progress.begin(Phase::Describing, bytes);
@@ -78,6 +78,7 @@ pub(crate) fn make(
         stamp: state.now().to_string(),
         made: made.to_string(),
         contents: Contents::of(&state),
+        directories,
         parts,
     };
     progress.begin(Phase::Writing, bytes);
@@ -148,17 +149,23 @@ impl HistoryCopy {
         fs::create_dir(&self.0).with_context(|| format!("cannot make {}", self.0.display()))
     }
 
-    /// Names every file of it as a part, in an order that is always the same.
-    fn add_to(&self, sources: &mut Vec<Source>) -> anyhow::Result<()> {
-        let mut files = Vec::new();
-        list(&self.history(), &mut files).with_context(|| format!("cannot list {}", self.0.display()))?;
+    /// Names every file of it as a part, in an order that is always the same,
+    /// and returns its directories.
+    fn add_to(&self, sources: &mut Vec<Source>) -> anyhow::Result<Vec<String>> {
+        let (mut files, mut directories) = (Vec::new(), Vec::new());
+        let listed = list(&self.history(), &mut files, &mut directories);
+        listed.with_context(|| format!("cannot list {}", self.0.display()))?;
         files.sort();
+        directories.sort();
         for path in files {
-            let below = path.strip_prefix(&self.0).context("a file of the copy lies beside it")?;
-            let name = below.to_str().with_context(|| format!("{} has no legal name", path.display()))?.to_owned();
-            sources.push(Source { name, content: Content::File(path) });
+            sources.push(Source { name: self.name(&path)?, content: Content::File(path) });
         }
-        Ok(())
+        directories.iter().map(|path| self.name(path)).collect()
+    }
+
+    fn name(&self, path: &Path) -> anyhow::Result<String> {
+        let below = path.strip_prefix(&self.0).context("a file of the copy lies beside it")?;
+        Ok(below.to_str().with_context(|| format!("{} has no legal name", path.display()))?.to_owned())
     }
 }
 
@@ -184,10 +191,15 @@ fn remove(directory: &Path) -> anyhow::Result<()> {
     }
 }
 
-fn list(directory: &Path, files: &mut Vec<PathBuf>) -> io::Result<()> {
+fn list(directory: &Path, files: &mut Vec<PathBuf>, directories: &mut Vec<PathBuf>) -> io::Result<()> {
     for entry in fs::read_dir(directory)? {
         let path = entry?.path();
-        if path.is_dir() { list(&path, files)? } else { files.push(path) }
+        if path.is_dir() {
+            list(&path, files, directories)?;
+            directories.push(path);
+        } else {
+            files.push(path);
+        }
     }
     Ok(())
 }

@@ -38,6 +38,8 @@ pub(crate) struct Manifest {
     pub(crate) made: String,
     /// What is inside, for people.
     pub(crate) contents: Contents,
+    /// Directories of the history: the store wants them also where they hold nothing.
+    pub(crate) directories: Vec<String>,
     /// What follows, in this order.
     pub(crate) parts: Vec<Part>,
 }
@@ -143,10 +145,16 @@ impl Manifest {
     /// for one file only.
     fn check_names(&self) -> Result<(), String> {
         let mut seen = BTreeSet::new();
+        let is_plain = |name: &str| {
+            let is_normal = |part| matches!(part, Component::Normal(_));
+            Path::new(name).components().all(is_normal) && !name.ends_with('/')
+        };
+        let is_below = |name: &str| name.strip_prefix(HISTORY).is_some_and(|rest| !rest.is_empty());
+        if let Some(name) = self.directories.iter().find(|name| !is_plain(name) || !is_below(name)) {
+            return Err(format!("it names a directory {name:?}"));
+        }
         for Part { name, .. } in &self.parts {
-            let is_plain = Path::new(name).components().all(|part| matches!(part, Component::Normal(_)));
-            let is_known = name == STATE || name.strip_prefix(HISTORY).is_some_and(|rest| !rest.is_empty());
-            if !is_plain || !is_known || name.ends_with('/') {
+            if !is_plain(name) || (name != STATE && !is_below(name)) {
                 return Err(format!("it names a part {name:?}"));
             }
             if !seen.insert(name) {
@@ -175,6 +183,7 @@ mod tests {
             stamp: "2026-11-20T02:30:00Z".to_owned(),
             made: "2026-11-20T02:30:00Z".to_owned(),
             contents: Contents::of(&State::default()),
+            directories: vec!["history/tables".to_owned()],
             parts: names.iter().map(part).collect(),
         }
     }
@@ -195,6 +204,11 @@ mod tests {
     fn a_part_that_leads_elsewhere_is_refused() {
         for name in ["../x", "/etc/passwd", "history/../../x", "history/", "", "other", "./state", "history/x/"] {
             let decoded = Manifest::decode(&manifest(&[STATE, name]).encode());
+            assert!(matches!(decoded, Err(Refusal::Wrong(_))), "{name:?}: {decoded:?}");
+        }
+        for name in ["history/..", "elsewhere", "history/", "/history/x"] {
+            let directories = vec![name.to_owned()];
+            let decoded = Manifest::decode(&Manifest { directories, ..manifest(&[STATE]) }.encode());
             assert!(matches!(decoded, Err(Refusal::Wrong(_))), "{name:?}: {decoded:?}");
         }
         for names in [&[][..], &["history/x"], &[STATE, STATE]] {
