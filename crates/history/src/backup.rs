@@ -21,6 +21,7 @@ const TABLE_FILES_DIRECTORY: &str = "tables";
 const ENGINE_VERSION: &str = "version";
 /// The file that the engine locks and never writes; it does not make a missing one.
 const ENGINE_LOCK: &str = "lock";
+const JOURNAL_ENDING: &str = "jnl";
 /// How often a keyspace is linked whose tables are merged meanwhile. Merging
 /// takes longer than linking, so that even a second time is rare.
 const TRIES: u32 = 100;
@@ -73,6 +74,7 @@ impl Store {
             watermark
         };
         drop(Self::open(into, self.options)?);
+        remove_journals(&into.join(TABLES_DIRECTORY)).map_err(failed)?;
         Ok(watermark)
     }
 
@@ -109,10 +111,21 @@ fn copy_store(from: &Path, into: &Path) -> io::Result<()> {
     fs::create_dir_all(into.join(KEYSPACES_DIRECTORY))?;
     fs::copy(from.join(ENGINE_VERSION), into.join(ENGINE_VERSION))?;
     fs::write(into.join(ENGINE_LOCK), [])?;
-    // The journal is empty, and the engine makes a new one where there is none.
     for keyspace in fs::read_dir(from.join(KEYSPACES_DIRECTORY))? {
         let keyspace = keyspace?;
         copy_keyspace(&keyspace.path(), &into.join(KEYSPACES_DIRECTORY).join(keyspace.file_name()))?;
+    }
+    Ok(())
+}
+
+/// Removes the engine's journals. They are empty, since nothing is written but
+/// whole tables, and still 64 MB long; the engine makes one where there is none.
+fn remove_journals(tables: &Path) -> io::Result<()> {
+    for file in fs::read_dir(tables)? {
+        let path = file?.path();
+        if path.extension().is_some_and(|end| end == JOURNAL_ENDING) {
+            fs::remove_file(path)?;
+        }
     }
     Ok(())
 }

@@ -381,6 +381,32 @@ mod tests {
         }
 
         #[test]
+        fn roll_ups_that_were_changed_are_refused_or_read_as_others(
+            points in days(),
+            changes in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..4),
+        ) {
+            let bound_to = place().bytes();
+            let changed = |sealed: Vec<u8>| {
+                let mut body = column::unseal(&sealed, &bound_to).map(<[u8]>::to_vec).unwrap_or_default();
+                for (position, byte) in &changes {
+                    let index = position.index(body.len());
+                    body[index] = *byte;
+                }
+                body
+            };
+            let spans = changed(encode_spans(&spans_of_day(&points, false), &place()));
+            if let Some(read) = decode_spans_body(&spans) {
+                prop_assert!(read.is_sorted_by(|(a, _), (b, _)| a < b));
+                prop_assert_eq!(decode_spans_body(&spans_body(&read)), Some(read));
+            }
+            let totals = changed(encode_totals(&Totals::of(&points), &place()));
+            if let Some(read) = decode_totals_body(&totals) {
+                let again = encode_totals(&read, &place());
+                prop_assert_eq!(decode_totals(&again, &place()), Ok(read));
+            }
+        }
+
+        #[test]
         fn no_bytes_break_the_readers(bytes in prop::collection::vec(any::<u8>(), 0..60)) {
             let sealed = column::seal(bytes, &place().bytes());
             let _ = decode_totals(&sealed, &place());

@@ -2,7 +2,9 @@
 //!
 //! Chunks and roll-ups go as they are stored, once their checksum is verified;
 //! only what is not in chunks yet is encoded for it. A shard is read under the
-//! lock, and no lock is held from one shard to the next.
+//! lock, and no lock is held from one shard to the next. **Of each shard the
+//! details come before the results**: who stops half-way still lacks results,
+//! which a digest tells, and asks again; missing details no digest would tell.
 
 use super::unit::{Body, UnitWriter};
 use super::{Kind, Unit};
@@ -22,14 +24,15 @@ use std::ops::Bound;
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Cursor {
     shard: u8,
-    is_in_details: bool,
+    /// Whether the shard's details were sent, or there are none.
+    is_past_details: bool,
     /// Results begin at this series and offset, everything else behind this key.
     key: Vec<u8>,
 }
 
 impl Cursor {
     fn begin(shard: u8) -> Self {
-        Self { shard, is_in_details: false, key: Vec::new() }
+        Self { shard, is_past_details: false, key: Vec::new() }
     }
 }
 
@@ -105,12 +108,11 @@ impl Store {
         let reader = Reader::new(&shared)?;
         let number = unit.span.number();
         Ok(match unit.span.kind() {
+            Kind::Results if at.is_past_details => self.export_results(&reader, writer, number, at, results_left),
             Kind::Results => {
-                let mut stopped = None;
-                if !at.is_in_details {
-                    stopped = self.export_results(&reader, writer, number, at, results_left);
-                }
-                stopped.or_else(|| export_details(&reader, writer, number, at))
+                let results = Cursor { is_past_details: true, ..Cursor::begin(at.shard) };
+                export_details(&reader, writer, number, at)
+                    .or_else(|| self.export_results(&reader, writer, number, &results, results_left))
             }
             Kind::FiveMinutes => export_spans(&reader, writer, number, at),
             Kind::Days => export_days(&reader, writer, number, at),
@@ -135,7 +137,7 @@ impl Store {
             for (offset_ms, count, body) in self.records_of(known, &place, from_ms, &mut writer.is_whole) {
                 if *results_left == 0 || !writer.push(series, name, Body::Results(&body)) {
                     let key = [series.bytes().as_slice(), &offset_ms.to_be_bytes()].concat();
-                    return Some(Cursor { shard: at.shard, is_in_details: false, key });
+                    return Some(at.behind(&key));
                 }
                 *results_left = results_left.saturating_sub(count);
             }
@@ -185,14 +187,14 @@ impl Cursor {
     }
 
     /// The place behind a key.
-    fn behind(&self, key: &[u8], is_in_details: bool) -> Self {
-        Self { shard: self.shard, is_in_details, key: key.to_vec() }
+    fn behind(&self, key: &[u8]) -> Self {
+        Self { key: key.to_vec(), ..*self }
     }
 }
 
 fn export_details(reader: &Reader<'_>, writer: &mut UnitWriter, window: i64, at: &Cursor) -> Filled {
     let day = day_of_window(window);
-    let from = if at.is_in_details { EvidenceKey::read(&at.key) } else { None };
+    let from = EvidenceKey::read(&at.key);
     let details = reader.details_of_shard(day, at.shard, &mut writer.is_whole);
     let mut last = from;
     for (key, sealed) in details.range((from.map_or(Bound::Unbounded, Bound::Excluded), Bound::Unbounded)) {
@@ -208,7 +210,7 @@ fn export_details(reader: &Reader<'_>, writer: &mut UnitWriter, window: i64, at:
         let offset_ms = (scheduled.as_ms() - window_start(window).as_ms()) as u32;
         if !writer.push(series, name, Body::Detail { offset_ms, body }) {
             let key = last.map_or_else(Vec::new, |key| key.bytes().to_vec());
-            return Some(at.behind(&key, true));
+            return Some(at.behind(&key));
         }
         last = Some(*key);
     }
@@ -233,7 +235,7 @@ fn export_spans(reader: &Reader<'_>, writer: &mut UnitWriter, day: i64, at: &Cur
             continue;
         };
         if !writer.push(series, name, Body::Spans(body)) {
-            return Some(at.behind(&last, false));
+            return Some(at.behind(&last));
         }
         last = key.to_vec();
     }
@@ -260,7 +262,7 @@ fn export_days(reader: &Reader<'_>, writer: &mut UnitWriter, month: i64, at: &Cu
             continue;
         };
         if !writer.push(series, name, Body::Totals { day, body }) {
-            return Some(at.behind(&last, false));
+            return Some(at.behind(&last));
         }
         last = key.to_vec();
     }

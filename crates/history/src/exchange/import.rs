@@ -4,8 +4,9 @@
 //! writer's lock, its results are united with the chunks that are here, so that
 //! importing again changes nothing. What is stored is, in this order: that
 //! the window has chunks and that its day's roll-ups have to be made anew; then
-//! the chunks, as one table, which is there as a whole or not at all. **A crash
-//! between any two steps costs at most work that was not needed.**
+//! the details; then the chunks, as one table, which is there as a whole or not
+//! at all. **A crash between any two steps costs at most work that was not
+//! needed**: whatever comes before the chunks is asked for again with them.
 
 use super::unit::{self, Body, Record, UnitReader};
 use super::{Kind, Unit};
@@ -180,10 +181,10 @@ impl Store {
         let shards: Shards = prepared.pairs.keys().map(|key| key[0]).collect();
         self.mark_imported(writer, window, shards)?;
         let day = day_of_window(window);
-        self.write_pairs(TableId::Raw(day), prepared.pairs)?;
         if !prepared.details.is_empty() {
             self.write_evidence(day, &prepared.details)?;
         }
+        self.write_pairs(TableId::Raw(day), prepared.pairs)?;
         Ok((prepared.items_new, prepared.items_known))
     }
 

@@ -1,6 +1,7 @@
 //! A full disk: nothing is hurt, it is said, and it goes on when there is room.
 
 use crate::common::{all, at, directory, exact, location, open, pass, put, settle};
+use history::exchange::{ImportError, Kind, Span, Unit};
 use history::{ApplyError, Options, Store, WriteError};
 use model::id::CheckSlot;
 use model::observation::Observation;
@@ -128,4 +129,26 @@ fn below_its_reserve_the_store_writes_nothing() {
     let usage = store.disk_usage().unwrap();
     assert!(usage.volume_bytes > 0 && (0.0..=1.0).contains(&usage.free_ratio()));
     assert_eq!(store.range(CheckSlot(1), Timestamp::EPOCH, at(1), 9).unwrap().items.len(), 1);
+}
+
+#[test]
+fn a_unit_for_which_there_is_no_room_is_imported_when_there_is() {
+    let (directory, source) = (directory(), self::directory());
+    let Some(volume) = Volume::mount(directory.path()) else { return };
+    let whole = open(source.path());
+    for index in 1..=240 {
+        put(&whole, index, &location("paris"), &entry(index)).unwrap();
+    }
+    let into = open(&directory.path().join("history"));
+    let unit = Unit::whole(Span::of(Kind::Results, at(0)));
+    let bytes = whole.export(&unit, usize::MAX, None).unwrap().bytes;
+    let ballast = volume.fill_up();
+    for _ in 0..3 {
+        let error = into.import(&bytes).unwrap_err();
+        assert!(matches!(error, ImportError::Write(WriteError::DiskFull)), "{error:?}");
+        assert_eq!(stored(&into), []);
+    }
+    fs::remove_file(ballast).unwrap();
+    assert_eq!(into.import(&bytes).unwrap().items_new, 119 * u64::from(CHECKS));
+    assert_eq!(stored(&into), (1..120).collect::<Vec<_>>());
 }

@@ -162,7 +162,7 @@ fn assert_equal(one: &Store, other: &Store) {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 32, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 20, ..ProptestConfig::default() })]
 
     #[test]
     fn nodes_that_missed_different_batches_end_equal(steps in steps()) {
