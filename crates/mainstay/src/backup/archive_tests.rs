@@ -76,25 +76,25 @@ fn an_archive_that_is_cut_anywhere_is_refused() {
 }
 
 #[test]
-fn no_flipped_bit_goes_unnoticed() {
+fn no_flipped_bit_changes_what_is_read() {
     let bytes = made().bytes();
     let whole = read_all(&bytes, None).expect("a whole archive");
     let near_the_ends = (0..60).chain(bytes.len() - 60..bytes.len());
+    let (mut tried, mut unnoticed) = (0, 0);
     for at in near_the_ends.chain((60..bytes.len() - 60).step_by(499)) {
         for bit in 0..8 {
             let mut flipped = bytes.clone();
             flipped[at] ^= 1 << bit;
-            match read_all(&flipped, None) {
-                Err(_) => {}
-                // The head of a frame has a bit without meaning, and says how much memory
-                // unpacking may take (RFC 8878, section 3.1.1.1): neither changes the content.
-                Ok(found) => {
-                    assert!((4..=5).contains(&at), "bit {bit} of byte {at} goes unnoticed");
-                    assert_eq!((&found.manifest, &found.state), (&whole.manifest, &whole.state), "{at} {bit}");
-                }
+            tried += 1;
+            // The same content has more than one compressed form: the head of a frame has a bit
+            // without meaning, and zeros can be copied from here or from there.
+            if let Ok(found) = read_all(&flipped, None) {
+                assert_eq!((&found.manifest, &found.state), (&whole.manifest, &whole.state), "{at} {bit}");
+                unnoticed += 1;
             }
         }
     }
+    assert!(unnoticed * 20 < tried, "{unnoticed} of {tried} flipped bits go unnoticed");
 }
 
 #[test]

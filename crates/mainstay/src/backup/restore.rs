@@ -19,6 +19,7 @@ use crate::files;
 use anyhow::{Context, bail, ensure};
 use control::State;
 use control::state::{Transplant, Unsent};
+use model::configuration::DecodeError;
 use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
@@ -124,7 +125,7 @@ fn read(wish: &RestoreWish<'_>, into: Option<&Path>, progress: &Progress) -> any
     let cannot = || format!("{} cannot be restored", wish.backup);
     let Found { manifest, state, encryption } =
         archive::read(source, wish.keys, into, progress).with_context(cannot)?;
-    let state = State::decode(&state).context("the state in it").with_context(cannot)?;
+    let state = State::decode(&state).map_err(unreadable).with_context(cannot)?;
     ensure!(
         state.applied_index() == manifest.index,
         "{} cannot be restored: its state ends at entry {}, its manifest says {}",
@@ -133,6 +134,16 @@ fn read(wish: &RestoreWish<'_>, into: Option<&Path>, progress: &Progress) -> any
         manifest.index
     );
     Ok((Inside { manifest, encryption }, state))
+}
+
+fn unreadable(error: DecodeError) -> anyhow::Error {
+    match error {
+        DecodeError::Newer { found, supported } => anyhow::anyhow!(
+            "its state was written by a newer Mainstay (version {found}, this program reads up to {supported}); restore \
+             it with that version"
+        ),
+        other => anyhow::Error::new(other).context("its state cannot be read"),
+    }
 }
 
 /// What is restored, until it is whole; gone when it is dropped before that.

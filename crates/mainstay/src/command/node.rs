@@ -3,9 +3,11 @@
 use super::Asking;
 use super::act::sender;
 use crate::client::Client;
+use crate::files::{self, LoadError};
 use crate::paint::{self, BOLD, DIM};
-use anyhow::{Context, bail};
+use anyhow::{Context, anyhow, bail};
 use clap::{Args, Subcommand, ValueEnum};
+use cluster::RecoverError;
 use model::time::parse_duration;
 use model::verdict::ServiceStatus;
 use serde::Serialize;
@@ -226,8 +228,32 @@ fn accepted(answer: NodeAnswer) -> anyhow::Result<NodeAnswer> {
     }
 }
 
-/// The way back alone is not there yet.
+/// Makes the surviving directory a cluster of one. The server must not run.
 fn recover(command: &Recover) -> anyhow::Result<ExitCode> {
-    let _ = (&command.path, &command.the_others_are_gone);
-    bail!("this version cannot go on alone yet: bring a majority of the nodes back, or restore a backup")
+    let path = &command.path.config;
+    let loaded = files::load(path).map_err(|error| match error {
+        LoadError::Wrong(mistakes) => anyhow!("{mistakes}"),
+        LoadError::Unreadable(error) => error,
+    })?;
+    let log = files::log(&files::data_directory(path, &loaded.node.data));
+    let confirmed = command.the_others_are_gone.as_deref().unwrap_or_default();
+    let recovered = match cluster::recover(&log, confirmed) {
+        Err(RecoverError::OtherCluster { cluster, .. }) => bail!(
+            "this gives up the other nodes for ever: what only they have is lost, and if one of them still runs there \
+             are two clusters that know nothing of each other, and both tell people. Bring a majority back if there is \
+             any way. If the others are gone for good, stop this node and say so with the cluster's id:\n\n  \
+             mainstay node recover --config {} --the-others-are-gone {cluster}\n",
+            path.display()
+        ),
+        recovered => recovered?,
+    };
+    anstream::println!(
+        "{BOLD}This node goes on alone{BOLD:#} from entry {}, as cluster {}.",
+        recovered.index,
+        recovered.cluster
+    );
+    anstream::println!("Forgotten: {}. Their directories can never come back.", recovered.forgotten.join(", "));
+    anstream::println!("{DIM}The files of before are in {}.{DIM:#}", recovered.aside.display());
+    anstream::println!("Next: {BOLD}mainstay serve{BOLD:#}, then `mainstay node invite` for new nodes.");
+    Ok(ExitCode::SUCCESS)
 }
