@@ -37,6 +37,17 @@ pub enum AcquaintanceError {
         #[source]
         source: io::Error,
     },
+    /// A newer program wrote it.
+    #[error(
+        "{path} has format {found}, this program reads up to {FORMAT}: the directory was written by a newer Mainstay; \
+         start that version, or let a new node join"
+    )]
+    Newer {
+        /// Which file.
+        path: PathBuf,
+        /// The format found.
+        found: u8,
+    },
     /// It is not what this program writes.
     #[error("{path} is damaged; if this node has never been up to date with the others, let a new one join instead")]
     Damaged {
@@ -54,7 +65,11 @@ impl Acquaintance {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Self::default()),
             Err(source) => return Err(AcquaintanceError::File { path, source }),
         };
-        Self::decode(&bytes).ok_or(AcquaintanceError::Damaged { path })
+        match content(&bytes).and_then(<[u8]>::split_first) {
+            Some((&found, _)) if found > FORMAT => Err(AcquaintanceError::Newer { path, found }),
+            Some((&FORMAT, fields)) => postcard::from_bytes(fields).map_err(|_| AcquaintanceError::Damaged { path }),
+            _ => Err(AcquaintanceError::Damaged { path }),
+        }
     }
 
     pub(crate) fn write(&self, directory: &Path) -> Result<(), AcquaintanceError> {
@@ -63,14 +78,12 @@ impl Acquaintance {
         files::replace(directory, FILE, &bytes)
             .map_err(|source| AcquaintanceError::File { path: directory.join(FILE), source })
     }
+}
 
-    fn decode(bytes: &[u8]) -> Option<Self> {
-        let (content, checksum) = bytes.split_last_chunk::<4>()?;
-        if crc32fast::hash(content) != u32::from_le_bytes(*checksum) {
-            return None;
-        }
-        postcard::from_bytes(content.strip_prefix(&[FORMAT])?).ok()
-    }
+/// What a file holds before its checksum, if that is right.
+fn content(bytes: &[u8]) -> Option<&[u8]> {
+    let (content, checksum) = bytes.split_last_chunk::<4>()?;
+    (crc32fast::hash(content) == u32::from_le_bytes(*checksum)).then_some(content)
 }
 
 #[cfg(test)]
@@ -89,5 +102,14 @@ mod tests {
         bytes[5] ^= 1;
         std::fs::write(directory.path().join(FILE), bytes).unwrap();
         Acquaintance::read(directory.path()).unwrap_err();
+    }
+
+    #[test]
+    fn a_newer_form_is_refused_as_newer() {
+        let directory = tempfile::tempdir().unwrap();
+        let bytes = [&[FORMAT + 1, 7][..], &crc32fast::hash(&[FORMAT + 1, 7]).to_le_bytes()].concat();
+        std::fs::write(directory.path().join(FILE), bytes).unwrap();
+        let error = Acquaintance::read(directory.path()).unwrap_err();
+        assert!(matches!(error, AcquaintanceError::Newer { found: 2, .. }), "{error}");
     }
 }

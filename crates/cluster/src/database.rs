@@ -6,7 +6,7 @@
 //! [`crate::meta`]. **Nothing read from the file is believed before its
 //! checksum was right and its place in the sequence too.**
 
-use crate::meta::{META_PAGE, Meta};
+use crate::meta::{self, META_PAGE, Meta};
 use crate::row::Row;
 use crate::stored::{StoredLogId, StoredVote};
 use crate::{files, wal};
@@ -60,6 +60,19 @@ pub enum LogError {
         path: PathBuf,
         /// What is wrong, and where.
         what: String,
+    },
+    /// A newer program wrote it.
+    #[error(
+        "{path} holds something in format {found}, this program reads up to {supported}: the directory was written by a \
+         newer Mainstay; start that version, or restore a backup made by this one"
+    )]
+    Newer {
+        /// Which file.
+        path: PathBuf,
+        /// The format found.
+        found: u8,
+        /// The newest format that can be read.
+        supported: u8,
     },
     /// An entry in it is whole, but this program cannot read it.
     #[error("{path} holds at position {position} what this program cannot read; was it written by a newer Mainstay?")]
@@ -333,7 +346,7 @@ impl LogError {
             Self::Database { source, .. } => is_full(source),
             Self::File { source, .. } => files::is_full(source),
             Self::Full { .. } => true,
-            Self::Damaged { .. } | Self::Unreadable { .. } | Self::Closed => false,
+            Self::Damaged { .. } | Self::Newer { .. } | Self::Unreadable { .. } | Self::Closed => false,
         }
     }
 }
@@ -450,6 +463,9 @@ fn look_through_wal(path: &Path) -> Result<(), LogError> {
     let in_file = |path: &Path, source| LogError::File { path: path.to_owned(), source };
     let page = wal::PAGE_BYTES * (META_PAGE as usize - 1);
     let main = files::read_range(path, page, wal::PAGE_BYTES).map_err(|source| in_file(path, source))?;
+    if let Some(found) = meta::newer_format(&main) {
+        return Err(LogError::Newer { path: path.to_owned(), found, supported: meta::FORMAT });
+    }
     let wal_path = PathBuf::from(format!("{}-wal", path.display()));
     let bytes = match std::fs::read(&wal_path) {
         Ok(bytes) => bytes,

@@ -20,8 +20,10 @@ pub(crate) const RECORD_BYTES: usize = 256;
 /// Marks the beginning of a record inside a page; drawn at random once.
 const MAGIC: [u8; 16] =
     [0x9d, 0x4d, 0x73, 0xe1, 0x0c, 0x6e, 0x74, 0xb8, 0x5a, 0x61, 0xf3, 0x07, 0xc2, 0x2e, 0x91, 0x6b];
-/// Version of the record's form.
-const FORMAT: u8 = 1;
+/// Version of the record's form. Every version begins with [`MAGIC`] and this
+/// byte and has the length and the checksum of the first, so that an older
+/// program can tell a newer record from a damaged one.
+pub(crate) const FORMAT: u8 = 1;
 
 /// What must be remembered beside the entries.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -74,12 +76,8 @@ impl Meta {
 
     /// Reads the stored form; `None` if it is damaged or of a newer format.
     pub(crate) fn decode(bytes: &[u8]) -> Option<Self> {
-        let (content, checksum) = bytes.get(..RECORD_BYTES)?.split_last_chunk::<4>()?;
-        if crc32fast::hash(content) != u32::from_le_bytes(*checksum) {
-            return None;
-        }
-        let (format, fields) = content.strip_prefix(&MAGIC)?.split_first()?;
-        if *format != FORMAT {
+        let (format, fields) = unpack(bytes)?;
+        if format != FORMAT {
             return None;
         }
         postcard::take_from_bytes(fields).ok().map(|(meta, _)| meta)
@@ -88,12 +86,30 @@ impl Meta {
     /// The newest record in a raw page. A page may hold older copies in its
     /// free space.
     pub(crate) fn newest(page: &[u8]) -> Option<Self> {
-        page.windows(MAGIC.len())
-            .enumerate()
-            .filter(|(_, window)| *window == MAGIC)
-            .filter_map(|(at, _)| Self::decode(&page[at..]))
-            .max_by_key(|meta| meta.counter)
+        candidates(page).filter_map(Self::decode).max_by_key(|meta| meta.counter)
     }
+}
+
+/// The format of a record in a raw page that a newer program wrote. Whoever
+/// opens a log writes its record into the database file first, so this tells
+/// without looking at the write-ahead log.
+pub(crate) fn newer_format(page: &[u8]) -> Option<u8> {
+    candidates(page).filter_map(unpack).map(|(format, _)| format).find(|format| *format > FORMAT)
+}
+
+fn candidates(page: &[u8]) -> impl Iterator<Item = &[u8]> {
+    let places = page.windows(MAGIC.len()).enumerate().filter(|(_, window)| *window == MAGIC);
+    places.map(|(at, _)| &page[at..])
+}
+
+/// The format and the fields of a record that is whole.
+fn unpack(bytes: &[u8]) -> Option<(u8, &[u8])> {
+    let (content, checksum) = bytes.get(..RECORD_BYTES)?.split_last_chunk::<4>()?;
+    if crc32fast::hash(content) != u32::from_le_bytes(*checksum) {
+        return None;
+    }
+    let (format, fields) = content.strip_prefix(&MAGIC)?.split_first()?;
+    Some((*format, fields))
 }
 
 #[cfg(test)]
@@ -136,6 +152,20 @@ mod tests {
             damaged[bit / 8] ^= 1 << (bit % 8);
             assert_eq!(Meta::decode(&damaged), None, "bit {bit}");
         }
+    }
+
+    #[test]
+    fn a_newer_record_is_told_from_a_damaged_one() {
+        let mut newer = largest().encode();
+        newer[MAGIC.len()] = FORMAT + 1;
+        let end = RECORD_BYTES - 4;
+        let checksum = crc32fast::hash(&newer[..end]).to_le_bytes();
+        newer[end..].copy_from_slice(&checksum);
+        assert_eq!((Meta::decode(&newer), newer_format(&newer)), (None, Some(FORMAT + 1)));
+        assert_eq!(newer_format(&[&[7; 9], largest().encode().as_slice(), &newer].concat()), Some(FORMAT + 1));
+        newer[40] ^= 1;
+        assert_eq!(newer_format(&newer), None, "a damaged one says nothing");
+        assert_eq!(newer_format(&largest().encode()), None);
     }
 
     #[test]

@@ -162,10 +162,7 @@ impl Prepared {
             let path = path.join(database::FILE);
             return Err(OpenError::Mixed { path, found: meta.node, expected: identity.node });
         }
-        let marks = marks::decode(&database.marks()?).ok_or_else(|| LogError::Damaged {
-            path: path.join(database::FILE),
-            what: "what it remembers of other nodes is in no form that is known".to_owned(),
-        })?;
+        let marks = read_marks(path, &database.marks()?)?;
         let told = Acquaintance::read(path)?;
         let gauge = Arc::new(RoomGauge::new());
         let reserve = Reserve::open(path, options.reserve_bytes, Arc::clone(&gauge))
@@ -234,6 +231,19 @@ fn open_database(path: &Path, vfs: Option<&str>) -> Result<(Database, VecDeque<R
     match Database::open(path, vfs) {
         Err(error) if error.is_full() && room::give_up(path) => Database::open(path, vfs),
         opened => opened,
+    }
+}
+
+/// What is remembered of other nodes.
+fn read_marks(path: &Path, bytes: &[u8]) -> Result<BTreeMap<NodeId, Mark>, LogError> {
+    let path = path.join(database::FILE);
+    match (marks::decode(bytes), bytes.first()) {
+        (Some(marks), _) => Ok(marks),
+        (None, Some(&found)) if found > marks::FORMAT => Err(LogError::Newer { path, found, supported: marks::FORMAT }),
+        (None, _) => {
+            let what = "what it remembers of other nodes is in no form that is known".to_owned();
+            Err(LogError::Damaged { path, what })
+        }
     }
 }
 
