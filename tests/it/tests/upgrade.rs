@@ -26,9 +26,8 @@ const PAGE_BYTES: usize = 4096;
 
 #[test]
 fn a_snapshot_of_a_newer_version_is_refused() {
-    refuses(&["written by a newer Mainstay", "format 2, this program reads up to 1"], |data| {
-        let path = snapshot(data);
-        let mut bytes = fs::read(&path).unwrap();
+    refuses(&["written by a newer Mainstay", "format 2, this program reads up to 1"], snapshot, |path| {
+        let mut bytes = fs::read(path).unwrap();
         let (head, at) = snapshot_head(&bytes);
         bytes[SNAPSHOT_MAGIC.len()] += 1;
         let checksum = crc32(&bytes[..head]);
@@ -39,9 +38,8 @@ fn a_snapshot_of_a_newer_version_is_refused() {
 
 #[test]
 fn a_state_of_a_newer_version_is_refused() {
-    refuses(&["the state in", "cannot be read by this program", "version 2"], |data| {
-        let path = snapshot(data);
-        let mut bytes = fs::read(&path).unwrap();
+    refuses(&["the state in", "cannot be read by this program", "format 2"], snapshot, |path| {
+        let mut bytes = fs::read(path).unwrap();
         let (_, at) = snapshot_head(&bytes);
         bytes[at + 4] += 1;
         let end = bytes.len() - 4;
@@ -53,12 +51,11 @@ fn a_state_of_a_newer_version_is_refused() {
 
 #[test]
 fn a_log_record_of_a_newer_version_is_refused() {
-    refuses(&["log.db", "newer Mainstay", "format 2, this program reads up to 1"], |data| {
-        let path = data.join("log/log.db");
-        let mut bytes = fs::read(&path).unwrap();
+    refuses(&["log.db", "newer Mainstay", "format 2, this program reads up to 1"], log, |path| {
+        let mut bytes = fs::read(path).unwrap();
         let page = PAGE_BYTES..2 * PAGE_BYTES;
         let mut changed = 0;
-        for at in page.start..page.end - RECORD_BYTES {
+        for at in page.start..=page.end - RECORD_BYTES {
             let end = at + RECORD_BYTES - 4;
             let is_record =
                 bytes[at..].starts_with(&RECORD_MAGIC) && bytes[end..end + 4] == crc32(&bytes[at..end]).to_le_bytes();
@@ -81,10 +78,12 @@ fn log_rows_and_entries_of_a_newer_version_are_refused_with_their_place() {
     }
     // A payload is the row's format, its kind, and for each entry four bytes
     // of length, the entry's version, the entry.
-    for (byte, wanted) in [(0, "it has format 2"), (6, "version 2")] {
-        refuses(&["at position", "what this program cannot read", "newer Mainstay", wanted], |data| {
-            change_last_group(&data.join("log/log.db"), byte);
-        });
+    for (byte, wanted) in [(0, "it has format 2"), (6, "stored with format 2")] {
+        let mut mainstay = one_that_has_lived();
+        change_last_group(&log(mainstay.data()), byte);
+        is_refused(&mut mainstay, &["at position", "what this program cannot read", "newer Mainstay", wanted]);
+        // A second time too: nothing was cut off to get rid of it.
+        is_refused(&mut mainstay, &["at position", wanted]);
     }
 }
 
@@ -127,12 +126,23 @@ fn the_page_about_upgrades_says_what_the_sources_say() {
     assert!(forms >= 20, "only {forms} forms are named");
 }
 
-/// A data directory that was changed is refused with one error that says all
-/// of these, and is left as it was.
-fn refuses(wanted: &[&str], change: impl Fn(&Path)) {
+/// A data directory with a changed file is refused with one error that says
+/// all of these, and is as good as before: with the file as it was it starts.
+fn refuses(wanted: &[&str], file: impl Fn(&Path) -> PathBuf, change: impl Fn(&Path)) {
     let mut mainstay = one_that_has_lived();
-    change(mainstay.data());
-    let before = content(mainstay.data());
+    let file = file(mainstay.data());
+    let before = fs::read(&file).unwrap();
+    change(&file);
+    let changed = fs::read(&file).unwrap();
+    is_refused(&mut mainstay, wanted);
+    assert!(fs::read(&file).unwrap() == changed, "what cannot be read was touched");
+    fs::write(&file, before).unwrap();
+    mainstay.restart();
+    shown(&mainstay, "up");
+}
+
+/// It does not start, and one error says all of these.
+fn is_refused(mainstay: &mut Mainstay, wanted: &[&str]) {
     let printed = mainstay.log().len();
     let code = mainstay.refuses_to_start().code();
     let said = mainstay.log().split_off(printed);
@@ -141,7 +151,6 @@ fn refuses(wanted: &[&str], change: impl Fn(&Path)) {
     for words in wanted {
         assert!(error.contains(words), "{words:?} is not in {error:?}");
     }
-    assert_eq!(content(mainstay.data()), before, "something was touched");
 }
 
 /// One that has ended cleanly, with a configuration and results.
@@ -161,22 +170,8 @@ fn configuration(target: &Target) -> String {
     )
 }
 
-/// Files that say something, with what they say. The lock holds the number of
-/// the last process, and the reserve nothing.
-fn content(data: &Path) -> Vec<(PathBuf, Vec<u8>)> {
-    let mut found = Vec::new();
-    for directory in [data.join("log"), data.join("log/snapshots"), data.join("history")] {
-        for entry in fs::read_dir(directory).unwrap() {
-            let path = entry.unwrap().path();
-            let is_nothing = ["lock", "reserve"].iter().any(|name| path.ends_with(name));
-            if path.is_file() && !is_nothing {
-                let bytes = fs::read(&path).unwrap();
-                found.push((path, bytes));
-            }
-        }
-    }
-    found.sort();
-    found
+fn log(data: &Path) -> PathBuf {
+    data.join("log/log.db")
 }
 
 fn snapshot(data: &Path) -> PathBuf {
