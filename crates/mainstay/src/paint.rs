@@ -48,3 +48,9 @@ pub(crate) fn status(status: ServiceStatus) -> String {
 pub(crate) fn named(name: &str) -> ServiceStatus {
     ServiceStatus::ALL.into_iter().find(|status| status.name() == name).unwrap_or_default()
 }
+
+/// A bar of a fixed width, filled as far as something is done.
+pub(crate) fn part(done: u64, of: u64, width: usize) -> String {
+    let filled = if of == 0 { width } else { ((done.min(of) * width as u64) / of) as usize };
+    format!("{}{}", "█".repeat(filled), "░".repeat(width - filled))
+}

@@ -327,6 +327,8 @@ pub struct NodeStatus {
     pub has_quorum: bool,
     /// Since when this node has had no contact with a majority, if it has none: what it knows is of that time.
     pub cut_off_since: Option<Timestamp>,
+    /// How far its history is completed from other nodes, while it is: spans done, and all of them.
+    pub history_fill: Option<(u64, u64)>,
     /// All nodes as far as this one knows, itself included, in the order people want to read them.
     pub nodes: Vec<NodeInfo>,
     /// The last entry applied on this node.

@@ -15,6 +15,9 @@ const LISTED: &str = "/api/v1/services?limit=200";
 /// Width of the bar of all services in characters.
 const BAR_WIDTH: u64 = 60;
 
+/// Width of the bar that shows how far the history is completed.
+const FILL_WIDTH: usize = 24;
+
 #[derive(Debug, Args)]
 pub(crate) struct Status {
     #[command(flatten)]
@@ -70,6 +73,10 @@ fn show(status: &api::Status, services: &api::Services) {
         );
     }
     attention(status);
+    if let Some(fill) = &status.node.history_fill {
+        let bar = paint::part(fill.done, fill.of, FILL_WIDTH);
+        anstream::println!("  {DIM}history from other nodes {bar} {} of {} spans{DIM:#}", fill.done, fill.of);
+    }
     if status.nodes.len() > 1 {
         anstream::println!("\n  {BOLD}Nodes{BOLD:#}");
         node::show_nodes(&status.nodes);

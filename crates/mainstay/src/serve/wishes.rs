@@ -174,6 +174,7 @@ impl Commands for Wishes {
             name: self.house.name.clone(),
             has_quorum: status.has_quorum,
             cut_off_since: *self.house.cut_off.borrow(),
+            history_fill: self.house.back_fill.borrow().map(|progress| (progress.done, progress.of)),
             nodes: nodes::infos(&self.house),
             applied_index: status.applied_index,
             leader: status.leader.map(|leader| format!("{leader:016x}")),

@@ -51,6 +51,24 @@ pub struct Status {
     pub warnings: Vec<node::Warning>,
 }
 
+/// What a state comes to: equal on all nodes at the same entry.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StateDigest {
+    /// The last entry in it.
+    pub index: u64,
+    /// SHA-256 of its stored form, in hexadecimal.
+    pub digest: String,
+}
+
+/// How far the history of a node is completed from other nodes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HistoryFill {
+    /// Spans that were compared.
+    pub done: u64,
+    /// Spans to compare.
+    pub of: u64,
+}
+
 /// How many are in each state.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Counts {
@@ -84,6 +102,12 @@ pub struct Node {
     /// Since when it has had no contact with a majority, if it has none.
     #[serde(default)]
     pub cut_off_since: Option<String>,
+    /// What its state comes to, to compare nodes by; left out when there are very many checks.
+    #[serde(default)]
+    pub state_digest: Option<StateDigest>,
+    /// How far its history is completed from other nodes, while it is.
+    #[serde(default)]
+    pub history_fill: Option<HistoryFill>,
     /// The leader, if one is known.
     pub leader: Option<String>,
     /// Why the log takes no entries, if it does not.

@@ -10,6 +10,7 @@ use crate::freshness::Freshness;
 use crate::published::Published;
 use control::State;
 use model::verdict::{ServiceStatus, Verdict};
+use sha2::{Digest, Sha256};
 
 /// Services and incidents given in full; more do not fit a terminal.
 const SHOWN_MAX: usize = 100;
@@ -28,6 +29,8 @@ pub(crate) fn status(published: &Published, node: &NodeStatus, freshness: Freshn
         name: node.name.clone(),
         has_quorum: node.has_quorum,
         cut_off_since: node.cut_off_since.map(text),
+        state_digest: status.node.state_digest.take(),
+        history_fill: node.history_fill.map(|(done, of)| api::HistoryFill { done, of }),
         applied_index: node.applied_index.max(published.state.applied_index()),
         leader: node.leader.clone(),
         log_refuses: node.log_refuses.clone(),
@@ -38,6 +41,17 @@ pub(crate) fn status(published: &Published, node: &NodeStatus, freshness: Freshn
         configuration: published.state.digest().to_owned(),
     };
     status
+}
+
+/// To encode more checks takes too long for somebody who waits for an answer.
+const DIGEST_CHECKS_MAX: usize = 5_000;
+
+fn digest(state: &State) -> Option<api::StateDigest> {
+    if state.slots().count() > DIGEST_CHECKS_MAX {
+        return None;
+    }
+    let digest = Sha256::digest(state.encode()).iter().map(|byte| format!("{byte:02x}")).collect();
+    Some(api::StateDigest { index: state.applied_index(), digest })
 }
 
 fn overview(state: &State) -> api::Status {
@@ -64,7 +78,7 @@ fn overview(state: &State) -> api::Status {
         conditions: conditions.collect(),
         receivers: receivers(state),
         deliveries_open: state.deliveries().filter(|one| !one.state.is_finished()).count() as u64,
-        node: api::Node::default(),
+        node: api::Node { state_digest: digest(state), ..api::Node::default() },
         nodes: Vec::new(),
         warnings: warnings(state),
     }

@@ -484,6 +484,7 @@ impl Commands for Fake {
 /// A node that is well, one of three.
 pub(crate) fn well() -> NodeStatus {
     NodeStatus {
+        history_fill: None,
         name: "london1".to_owned(),
         has_quorum: true,
         cut_off_since: None,

@@ -26,7 +26,10 @@ async fn everything_at_a_glance() {
             + status.services.unknown,
         13
     );
-    insta::assert_snapshot!(reply.pretty());
+    let said = status.node.state_digest.expect("a small state has one");
+    assert_eq!((said.index, said.digest.len()), (status.node.applied_index, 64));
+    // It changes with every form of the state, which is not what this is about.
+    insta::assert_snapshot!(reply.pretty().replace(&said.digest, "(digest)"));
 }
 
 #[tokio::test]
