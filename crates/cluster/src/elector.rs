@@ -93,7 +93,7 @@ impl Elector {
     /// Asks the others, and begins a term if a majority would vote for this node.
     async fn stand(&mut self, lot: u64) {
         let pause = self.parts.timing.pause(self.ordinal(), lot);
-        match self.ask().await {
+        match ask(&self.parts).await {
             Asked::Yes => {
                 tracing::info!("no leader is heard; this node stands for election");
                 self.parts.contact.voted();
@@ -105,55 +105,62 @@ impl Elector {
             Asked::No => self.not_before = Instant::now() + pause,
         }
     }
+}
 
-    async fn ask(&self) -> Asked {
-        let voters = self.parts.voters();
-        let last = self.parts.store.view().last.map(StoredLogId::from);
-        let mut answers = JoinSet::new();
-        for node in voters.all() {
-            if node != self.parts.me {
-                let (peers, timeout) = (Arc::clone(&self.parts.peers), self.parts.timing.lease());
-                answers.spawn(async move {
-                    let answer = peers.call(node, wire::STAND, wire::encode(&last), timeout).await.ok()?;
-                    wire::decode::<StandAnswer>(&answer).ok().map(|answer| (node, answer))
-                });
-            }
+/// Asks the others whether they would vote for this node.
+pub(crate) async fn ask(parts: &Parts) -> Asked {
+    let voters = parts.voters();
+    let last = parts.store.view().last.map(StoredLogId::from);
+    let mut answers = JoinSet::new();
+    for node in voters.all() {
+        if node != parts.me {
+            let (peers, timeout) = (Arc::clone(&parts.peers), parts.timing.lease() / 2);
+            answers.spawn(async move {
+                let answer = peers.call(node, wire::STAND, wire::encode(&last), timeout).await.ok()?;
+                wire::decode::<StandAnswer>(&answer).ok().map(|answer| (node, answer))
+            });
         }
-        let mut would = BTreeSet::from([self.parts.me]);
-        let mut soonest: Option<Duration> = None;
-        while let Some(answer) = answers.join_next().await {
-            let (node, answer): (NodeId, StandAnswer) = match answer {
-                Ok(Some(answer)) => answer,
-                Ok(None) | Err(_) => continue,
-            };
-            match answer {
-                StandAnswer::Yes => drop(would.insert(node)),
-                StandAnswer::NotBefore(ms) => {
-                    let wait = Duration::from_millis(ms);
-                    soonest = Some(soonest.map_or(wait, |soonest| soonest.min(wait)));
-                }
-                StandAnswer::Behind => {}
-            }
-            if voters.is_majority(&would) {
-                return Asked::Yes;
-            }
-        }
-        soonest.map_or(Asked::No, Asked::NotBefore)
     }
+    let mut would = BTreeSet::from([parts.me]);
+    let mut soonest: Option<Duration> = None;
+    while let Some(answer) = answers.join_next().await {
+        let (node, answer): (NodeId, StandAnswer) = match answer {
+            Ok(Some(answer)) => answer,
+            Ok(None) | Err(_) => continue,
+        };
+        match answer {
+            StandAnswer::Yes => drop(would.insert(node)),
+            StandAnswer::NotBefore(ms) => {
+                let wait = Duration::from_millis(ms);
+                soonest = Some(soonest.map_or(wait, |soonest| soonest.min(wait)));
+            }
+            StandAnswer::Behind => {}
+        }
+        if voters.is_majority(&would) {
+            return Asked::Yes;
+        }
+    }
+    soonest.map_or(Asked::No, Asked::NotBefore)
 }
 
 /// What the others said.
-enum Asked {
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Asked {
+    /// A majority would.
     Yes,
     /// Not now; the first of them may say something else after this.
     NotBefore(Duration),
+    /// A majority would not, or does not answer.
     No,
 }
 
 /// Answers a node that asks whether it would be voted for.
 pub(crate) fn would_vote(parts: &Parts, last: Option<StoredLogId>) -> StandAnswer {
     let lease = parts.timing.lease();
-    let left = if parts.is_leader() && parts.quorum().is_there {
+    let left = if *parts.hands_over.borrow() {
+        // Its own lease counts from when it was elected.
+        parts.contact.since_vote().map_or(Duration::ZERO, |since| lease.saturating_sub(since))
+    } else if parts.is_leader() && parts.quorum().is_there {
         lease
     } else {
         lease.saturating_sub(parts.contact.lease_age())

@@ -76,6 +76,18 @@ fn is_cut_off(parts: &Parts) -> bool {
     !quorum.is_there && quorum.since.is_some_and(|since| since > parts.timing.leaderless())
 }
 
+/// Who leads, waited for as long as a proposal is.
+pub(crate) async fn some_leader(parts: &Parts) -> Option<NodeId> {
+    let began = Instant::now();
+    loop {
+        let leader = parts.leader();
+        if leader.is_some() || began.elapsed() >= parts.timing.leaderless() || is_cut_off(parts) {
+            return leader;
+        }
+        wait_for_change(parts).await;
+    }
+}
+
 /// Waits until somebody else seems to lead, or a moment.
 async fn wait_for_change(parts: &Parts) {
     let mut server = parts.raft.server_metrics();

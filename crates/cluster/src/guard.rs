@@ -4,14 +4,16 @@
 //! A node that finds itself behind what others say of it stops: **it has
 //! forgotten something it may have promised.**
 
+use crate::database::Change;
 use crate::failure::{Failure, FailureSlot};
 use crate::marks::{self, Mark, Shown, Testimony};
+use crate::room::{Room, RoomGauge};
 use crate::store::LogStore;
 use crate::stored::{StoredLogId, StoredVote};
 use crate::types::NodeId;
 use crate::writer::Job;
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::{Mutex, MutexGuard};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
 /// How often places in the log are written down when nothing else has changed:
@@ -26,6 +28,7 @@ pub(crate) struct Guard {
     /// Drawn at this start.
     nonce: u64,
     store: LogStore,
+    gauge: Arc<RoomGauge>,
     failure: FailureSlot,
     seen: Mutex<Seen>,
 }
@@ -43,11 +46,12 @@ impl Guard {
         nonce: u64,
         store: LogStore,
         marks: BTreeMap<NodeId, Mark>,
+        gauge: Arc<RoomGauge>,
         failure: FailureSlot,
     ) -> Self {
         let incarnation = store.writer().durable().incarnation;
         let seen = Mutex::new(Seen { marks, is_written: true, written_at: Instant::now() });
-        Self { me, incarnation, nonce, store, failure, seen }
+        Self { me, incarnation, nonce, store, gauge, failure, seen }
     }
 
     pub(crate) fn incarnation(&self) -> u64 {
@@ -77,7 +81,9 @@ impl Guard {
         Testimony { shown: self.shown(), seen: self.lock().marks.clone() }
     }
 
-    /// Judges a node at the beginning of a connection.
+    /// Judges a node at the beginning of a connection. Blocks: a start that was
+    /// not seen before is on this node's disk before it is answered, because
+    /// this node may be the only one to remember it.
     ///
     /// # Errors
     /// The sentence for the other side.
@@ -88,7 +94,13 @@ impl Guard {
             tracing::error!(node = peer, %behind, "a node was rolled back and is refused");
             return Err(format!("node {peer} was rolled back or copied: {behind}; replace it by a new node"));
         }
+        let is_new_start = said.shown.mark.incarnation > known.incarnation;
         self.take(peer, said);
+        if is_new_start && self.gauge.get() != Room::Exhausted {
+            let marks = marks::encode(&self.lock().marks);
+            // The log is closed: this node ends, and answers nobody.
+            self.store.writer().change_now(Change::Marks(marks)).map_err(|error| error.to_string())?;
+        }
         Ok(())
     }
 

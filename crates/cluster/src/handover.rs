@@ -5,6 +5,8 @@
 //! others' lease of it is over, and the heir stands first. **If it goes wrong,
 //! it is an election like any other**: somebody leads within a second.
 
+use crate::elector::{self, Asked};
+use crate::forward;
 use crate::parts::Parts;
 use crate::types::NodeId;
 use crate::wire;
@@ -14,8 +16,8 @@ use std::time::Duration;
 
 /// Attempts before it is given up.
 const ATTEMPTS: u32 = 3;
-/// What the lease is waited beyond its end: the clocks of tasks are not exact.
-const BEYOND: Duration = Duration::from_millis(10);
+/// The pause before the others are asked again.
+const AGAIN: Duration = Duration::from_millis(10);
 
 /// Why the lead was not handed over.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error, Serialize, Deserialize)]
@@ -62,7 +64,7 @@ fn list(nodes: &[NodeId]) -> String {
 
 /// Has the lead handed over to a node, whoever has it.
 pub(crate) async fn transfer(parts: &Parts, heir: NodeId) -> Result<(), HandOverError> {
-    match parts.leader() {
+    match forward::some_leader(parts).await {
         Some(leader) if leader == heir => Ok(()),
         Some(leader) if leader == parts.me => hand_over(parts, heir).await,
         Some(leader) => {
@@ -99,22 +101,33 @@ pub(crate) async fn hand_over(parts: &Parts, heir: NodeId) -> Result<(), HandOve
             return Err(HandOverError::Behind { node: heir });
         }
         parts.raft.runtime_config().heartbeat(false);
-        tokio::time::sleep(parts.timing.lease() + BEYOND).await;
-        // Whether it could be asked or not, what counts is who leads then.
-        let asked = parts.peers.call(heir, wire::TAKE_OVER, Vec::new(), parts.timing.vote() * 2).await;
+        let asked = parts.peers.call(heir, wire::TAKE_OVER, Vec::new(), parts.timing.take_over()).await;
         parts.raft.runtime_config().heartbeat(true);
-        match parts.leader() {
+        let Err(error) = asked else {
+            // So that whoever waits for this finds the new leader.
+            next_leader(parts).await;
+            return Ok(());
+        };
+        tracing::debug!(node = heir, %error, "the heir does not take over");
+        // Its answer may be lost, or another one may have been elected.
+        match next_leader(parts).await {
             Some(leader) if leader == heir => return Ok(()),
             Some(leader) if leader != parts.me => {
                 return Err(HandOverError::NotElected { node: heir, leader: Some(leader) });
             }
             leader => last = HandOverError::NotElected { node: heir, leader },
         }
-        if let Err(error) = asked {
-            tracing::debug!(node = heir, %error, "the heir does not take over");
-        }
     }
     Err(last)
+}
+
+/// Who leads in a moment, this node perhaps.
+async fn next_leader(parts: &Parts) -> Option<NodeId> {
+    let mut server = parts.raft.server_metrics();
+    let known = server.wait_for(|metrics| metrics.current_leader.is_some());
+    // Without one by then, the next attempt finds nobody either.
+    drop(tokio::time::timeout(parts.timing.lease(), known).await);
+    parts.leader()
 }
 
 /// Waits until the heir has everything that is in the log.
@@ -128,16 +141,27 @@ async fn has_all(parts: &Parts, heir: NodeId) -> bool {
     tokio::time::timeout(parts.timing.commit(), all).await.is_ok_and(|metrics| metrics.is_ok())
 }
 
-/// Takes the lead over when its owner asks for it.
+/// Takes the lead over when its owner asks for it: stands as soon as a
+/// majority would vote for this node.
 pub(crate) async fn take_over(parts: &Parts) -> Result<Vec<u8>, String> {
+    let taken = tokio::time::timeout(parts.timing.take_over(), async {
+        loop {
+            match elector::ask(parts).await {
+                Asked::Yes if is_elected(parts).await? => return Ok(Vec::new()),
+                Asked::Yes | Asked::No => tokio::time::sleep(AGAIN).await,
+                Asked::NotBefore(wait) => tokio::time::sleep(wait).await,
+            }
+        }
+    });
+    taken.await.unwrap_or_else(|_| Err("this node was not elected".to_owned()))
+}
+
+async fn is_elected(parts: &Parts) -> Result<bool, String> {
     parts.contact.voted();
     parts.raft.trigger().elect().await.map_err(|error| error.to_string())?;
     let mut server = parts.raft.server_metrics();
     let leads = server.wait_for(|metrics| metrics.state == ServerState::Leader);
-    match tokio::time::timeout(parts.timing.vote(), leads).await {
-        Ok(Ok(_)) => Ok(Vec::new()),
-        Ok(Err(_)) | Err(_) => Err("this node was not elected".to_owned()),
-    }
+    Ok(tokio::time::timeout(parts.timing.vote(), leads).await.is_ok_and(|metrics| metrics.is_ok()))
 }
 
 /// While it lives nothing is proposed; in the end all is as before.

@@ -111,17 +111,20 @@ impl Parts {
     pub(crate) fn leader(&self) -> Option<NodeId> {
         let metrics = self.raft.server_metrics();
         let metrics = metrics.borrow();
-        // A vote that was won stays known when its winner has stopped to lead.
-        match metrics.state {
-            ServerState::Leader => Some(self.me),
-            _ => metrics.current_leader.filter(|leader| *leader != self.me),
+        if metrics.state == ServerState::Leader {
+            return Some(self.me);
         }
+        // A vote that was won stays known when its winner has stopped to lead.
+        let known = metrics.current_leader.filter(|leader| *leader != self.me);
+        let is_heard = self.contact.since().is_some_and(|since| since < self.timing.without_quorum());
+        let hearsay = self.contact.hearsay().filter(|leader| *leader != self.me);
+        if is_heard { known.or(hearsay) } else { hearsay.or(known) }
     }
 
     /// Whether a majority is there.
     pub(crate) fn quorum(&self) -> Quorum {
         if !self.is_leader() {
-            let since = self.contact.since();
+            let since = self.contact.since_majority();
             let is_there = since.is_some_and(|since| since < self.timing.without_quorum());
             return Quorum { since, is_there };
         }

@@ -30,6 +30,10 @@ struct Beat {
     has_room: bool,
     /// Index of the last entry applied.
     applied: u64,
+    /// Who leads, if this node hears it.
+    leader: Option<NodeId>,
+    /// Whether it sees a majority.
+    has_quorum: bool,
 }
 
 /// How another node was when it answered last.
@@ -109,16 +113,25 @@ pub(crate) fn answer(parts: &Parts, from: NodeId, body: &[u8]) -> Result<Vec<u8>
 impl Beat {
     fn of(parts: &Parts) -> Self {
         let (wall, _) = clock::read();
+        let has_quorum = parts.quorum().is_there;
         Self {
             testimony: parts.guard.testimony().encode(),
             wall_ms: wall.as_ms(),
             has_room: parts.gauge.get() == Room::Ample,
             applied: parts.shared.state().applied_index(),
+            leader: if has_quorum { parts.leader() } else { None },
+            has_quorum,
         }
     }
 
     fn hear(&self, parts: &Parts, from: NodeId) -> Result<(), String> {
         let testimony = Testimony::decode(&self.testimony).ok_or("marks that this version cannot read")?;
+        if let Some(leader) = self.leader {
+            parts.contact.told(leader);
+        }
+        if parts.leader() == Some(from) {
+            parts.contact.follows_in_vain(!self.has_quorum);
+        }
         parts.guard.hear(from, &testimony)
     }
 }

@@ -74,7 +74,7 @@ pub(crate) async fn remove(parts: &Parts, actor: &str, key: String, node: NodeId
         }
     }
     let request = Request { actor: actor.to_owned(), key, node };
-    match parts.leader() {
+    match forward::some_leader(parts).await {
         Some(leader) if leader == parts.me => carry_out(parts, request).await.into(),
         Some(leader) => {
             let timeout = parts.timing.commit() * 4;

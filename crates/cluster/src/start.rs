@@ -81,7 +81,8 @@ pub(crate) async fn start(
     let shared = Shared::new(prepared.snapshots, prepared.state, failure.clone());
     let (machine, machine_end) = Machine::start(Arc::clone(&shared), observer).map_err(OpenError::Thread)?;
     let nonce = identity::random().map(u64::from_be_bytes).map_err(OpenError::Random)?;
-    let guard = Arc::new(Guard::new(me, nonce, store.clone(), prepared.marks, failure.clone()));
+    let guard =
+        Arc::new(Guard::new(me, nonce, store.clone(), prepared.marks, Arc::clone(&prepared.gauge), failure.clone()));
     let peers = Peers::new();
     let links = Links { peers: Arc::clone(&peers), guard: Arc::clone(&guard), timing };
     let started = start_raft(&identity, &options.about.address, timing, &store, machine, links).await;

@@ -75,6 +75,11 @@ impl Timing {
         self.lease() - self.heartbeat() / 2
     }
 
+    /// How long an heir may take to lead: the others' lease, and two elections.
+    pub(crate) fn take_over(self) -> Duration {
+        self.lease() * 3
+    }
+
     /// Without an answer from a majority for so long, a leader says that it has none.
     pub(crate) fn without_quorum(self) -> Duration {
         self.lease() * 3

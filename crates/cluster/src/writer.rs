@@ -94,6 +94,13 @@ impl Writer {
         self.jobs.try_send(job).is_ok()
     }
 
+    /// Makes a change and waits until it is on the disk. Blocks.
+    pub(crate) fn change_now(&self, change: Change) -> Result<(), LogError> {
+        let (reply, answer) = oneshot::channel();
+        self.jobs.blocking_send(Job::Change(change, reply)).map_err(|_| LogError::Closed)?;
+        answer.blocking_recv().unwrap_or(Err(LogError::Closed))
+    }
+
     /// Sends a job made with a way to answer it, and waits for the answer.
     pub(crate) async fn ask<T>(&self, job: impl FnOnce(Reply<T>) -> Job) -> Result<T, LogError> {
         let (reply, answer) = oneshot::channel();
