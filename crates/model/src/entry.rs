@@ -287,6 +287,10 @@ pub enum ConditionKind {
 }
 
 impl ConditionKind {
+    /// Every kind there is.
+    pub const ALL: [Self; 5] =
+        [Self::DiskFull, Self::ClockJumped, Self::Overloaded, Self::ConfigurationRefused, Self::BackupFailed];
+
     /// The name in JSON and metrics.
     pub const fn name(self) -> &'static str {
         match self {

@@ -33,6 +33,7 @@ fn made() -> Made {
         stamp: "2026-11-20T02:30:00Z".to_owned(),
         made: "2026-11-20T02:30:00Z".to_owned(),
         contents: Contents::of(&State::default()),
+        lacks: Vec::new(),
         directories: vec!["history/tables/nothing".to_owned()],
         parts,
     };

@@ -6,7 +6,7 @@
 //! the processor.
 
 use super::archive::{self, Content, Source};
-use super::manifest::{self, Contents, Manifest};
+use super::manifest::{self, Contents, Manifest, Span};
 use super::name::Maker;
 use super::progress::{Phase, Progress};
 use super::seal::Encryption;
@@ -61,7 +61,7 @@ pub(crate) fn make(
     give_way();
     progress.begin(Phase::Gathering, 0);
     let copy = HistoryCopy::begin(data)?;
-    let state = gather(house, &copy, progress)?;
+    let (state, lacks) = gather(house, &copy, progress)?;
     let mut sources = vec![Source { name: manifest::STATE.to_owned(), content: Content::Bytes(state.encode()) }];
     let directories = copy.add_to(&mut sources)?;
     let bytes = sources.iter().map(|source| source.content.length()).sum::<io::Result<u64>>();
@@ -78,6 +78,7 @@ pub(crate) fn make(
         stamp: state.now().to_string(),
         made: made.to_string(),
         contents: Contents::of(&state),
+        lacks,
         directories,
         parts,
     };
@@ -90,18 +91,21 @@ pub(crate) fn make(
 
 /// Takes a state and copies the history, so that the history has everything
 /// that the state counts and both speak of the same checks.
-fn gather(house: &House, copy: &HistoryCopy, progress: &Progress) -> anyhow::Result<State> {
+fn gather(house: &House, copy: &HistoryCopy, progress: &Progress) -> anyhow::Result<(State, Vec<Span>)> {
     let history = house.history.as_ref();
     let history = history.context("this node is a witness and keeps no history; back up another node")?;
     for _ in 0..TRIES {
         let state = house.node.state();
         wait_for_history(house, progress)?;
+        // Asked first: what is filled meanwhile is said to be missing, never the other way round.
+        let gaps = history.gaps();
         copy.clear()?;
         history.backup(&copy.history()).context("cannot copy the history")?;
         // A check that came meanwhile has a number that the state does not know,
         // and would give to another one.
         if house.node.state().revision() == state.revision() {
-            return Ok(state);
+            let span = |gap: &history::Gap| Span { from: gap.from.to_string(), upto: gap.upto.to_string() };
+            return Ok((state, gaps.iter().map(span).collect()));
         }
     }
     bail!("the configuration changed {TRIES} times while the history was copied")

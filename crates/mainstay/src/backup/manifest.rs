@@ -38,6 +38,9 @@ pub(crate) struct Manifest {
     pub(crate) made: String,
     /// What is inside, for people.
     pub(crate) contents: Contents,
+    /// Spans of results that the node did not have, because it had not got them
+    /// from the others yet.
+    pub(crate) lacks: Vec<Span>,
     /// Directories of the history: the store wants them also where they hold nothing.
     pub(crate) directories: Vec<String>,
     /// What follows, in this order.
@@ -62,6 +65,13 @@ pub(crate) struct Contents {
     /// Rounds that were judged since the data directory was begun; single
     /// results of them are kept for the days the configuration says.
     pub(crate) results: u64,
+}
+
+/// From one moment until before another, RFC 3339.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Span {
+    pub(crate) from: String,
+    pub(crate) upto: String,
 }
 
 /// One file of the archive.
@@ -183,6 +193,7 @@ mod tests {
             stamp: "2026-11-20T02:30:00Z".to_owned(),
             made: "2026-11-20T02:30:00Z".to_owned(),
             contents: Contents::of(&State::default()),
+            lacks: Vec::new(),
             directories: vec!["history/tables".to_owned()],
             parts: names.iter().map(part).collect(),
         }

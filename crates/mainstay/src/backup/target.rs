@@ -33,7 +33,7 @@ pub(crate) enum Target {
 /// What is being written.
 pub(crate) enum Sink {
     Local(Local),
-    Remote(Upload),
+    Remote(Box<Upload>),
 }
 
 /// A file beside its final name.
@@ -93,7 +93,7 @@ impl Target {
                 clear_unfinished(directory, maker)?;
                 Local::create(directory.join(name)).map(Sink::Local)
             }
-            Self::Bucket(bucket) => bucket.upload(name).map(Sink::Remote),
+            Self::Bucket(bucket) => bucket.upload(name).map(Box::new).map(Sink::Remote),
         }
     }
 

@@ -55,7 +55,7 @@ pub(crate) async fn run(command: Restore) -> anyhow::Result<ExitCode> {
         return restore(command, data).await;
     }
     let (backup, json) = (command.backup.clone(), command.json);
-    let inside = with_bar(command, |wish, progress| backups::verify(wish, progress)).await?;
+    let inside = with_bar(command, backups::verify).await?;
     let obstacle = obstacle.as_ref().map(crate::chain);
     if json {
         let data = data.as_ref().ok().map(|data| data.display().to_string());
@@ -181,6 +181,13 @@ fn show(inside: &Inside) {
         HumanBytes(history.iter().map(|part| part.bytes).sum()),
         history.len()
     );
+    for span in &manifest.lacks {
+        anstream::println!(
+            "  lacks       results from {} to {}, which its node had not got from the others yet",
+            span.from,
+            span.upto
+        );
+    }
     anstream::println!("  verified    {}, every part matches its checksum", HumanBytes(manifest.bytes()));
 }
 

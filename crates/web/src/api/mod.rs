@@ -127,7 +127,7 @@ pub struct Node {
 /// A condition of Mainstay itself.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Condition {
-    /// Which: `disk_full`, `clock_jumped`, `overloaded` or `configuration_refused`.
+    /// Which: `disk_full`, `clock_jumped`, `overloaded`, `configuration_refused` or `backup_failed`.
     pub kind: String,
     /// On which node.
     #[serde(default)]

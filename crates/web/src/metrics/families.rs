@@ -102,12 +102,7 @@ fn attention(out: &mut dyn Write, state: &State) -> io::Result<()> {
     }
     let name = "mainstay_condition";
     head(out, name, Kind::Gauge, "Whether a condition that its operator must know holds.")?;
-    for kind in [
-        ConditionKind::DiskFull,
-        ConditionKind::ClockJumped,
-        ConditionKind::Overloaded,
-        ConditionKind::ConfigurationRefused,
-    ] {
+    for kind in ConditionKind::ALL {
         let holds = u8::from(state.conditions().keys().any(|(held, _)| *held == kind));
         writeln!(out, "{name}{{condition=\"{}\"}} {holds}", kind.name())?;
     }
