@@ -3,7 +3,7 @@
 //! `cargo run --release -p history --example exchange [CHECKS]`; a day of
 //! results, one a minute, of 10,000 checks by default.
 
-use history::exchange::{Kind, Unit, differing};
+use history::exchange::{Kind, Span, Unit, differing};
 use history::fill::{Plan, fill};
 use history::{Budget, Options, Store};
 use model::id::LocationId;
@@ -13,9 +13,36 @@ use std::time::{Duration, Instant};
 
 type Failure = Box<dyn std::error::Error>;
 
+const WINDOW: Duration = Duration::from_secs(7_200);
+const DAY: Duration = Duration::from_secs(86_400);
+
 fn main() -> Result<(), Failure> {
     let checks = std::env::args().nth(1).map_or(Ok(10_000), |text| text.parse())?;
     let until = Timestamp::of_day(20_777);
+    let directory = std::env::temp_dir().join(format!("history-exchange-{}", std::process::id()));
+    let from = filled(&directory.join("from"), checks, until)?;
+    compare(&from, until)?;
+    let into = Store::open(&directory.join("into"), Options::default())?;
+    for (kind, days) in [(Kind::Results, 1), (Kind::FiveMinutes, 2), (Kind::Days, 30)] {
+        copy(&from, &into, kind, until.minus(DAY * days), until)?;
+    }
+    println!("{} KiB resident", resident_kib());
+    let unit = Unit::whole(Span::of(Kind::Results, until.minus(DAY)));
+    let known = from.export(&unit, usize::MAX, None)?.bytes;
+    time("importing a known unit again", || Ok(into.import(&known)?.items_known as usize))?;
+    roll_up(&into, until)?;
+    time("copying for a backup", || Ok(from.backup(&directory.join("copy"))? as usize))?;
+    for kind in [Kind::Results, Kind::Days] {
+        let [here, there] = [&into, &from].map(|store| store.digests(kind, until.minus(DAY), until));
+        assert!(here? == there?, "they end equal");
+    }
+    println!("{:?} bytes there, {:?} here", from.bytes_by_kind(), into.bytes_by_kind());
+    drop((from, into));
+    std::fs::remove_dir_all(&directory)?;
+    Ok(())
+}
+
+fn filled(directory: &Path, checks: u32, until: Timestamp) -> Result<Store, Failure> {
     let plan = Plan {
         checks,
         location: LocationId::new("paris")?,
@@ -27,51 +54,38 @@ fn main() -> Result<(), Failure> {
         raw_days: 1,
         seed: 1,
     };
-    let directory = std::env::temp_dir().join(format!("history-exchange-{}", std::process::id()));
-    let from = Store::open(&directory.join("from"), Options::default())?;
-    let filled = fill(&from, &plan, &mut |_, _| ())?;
+    let store = Store::open(directory, Options::default())?;
+    let filled = fill(&store, &plan, &mut |_, _| ())?;
     println!("{checks} checks, {} results, {} KiB resident", filled.results, resident_kib());
-    let (window, day) = (Duration::from_secs(7_200), Duration::from_secs(86_400));
-    let begin = until.minus(day);
-    time("digests of a window", || Ok(from.digests(Kind::Results, begin, begin.plus(window))?.len()))?;
-    time("digests of the day, that window remembered", || Ok(from.digests(Kind::Results, begin, until)?.len()))?;
-    time("digests of the day, remembered", || Ok(from.digests(Kind::Results, begin, until)?.len()))?;
-    time("digests of a day of 5-minute roll-ups", || Ok(from.digests(Kind::FiveMinutes, begin, until)?.len()))?;
-    time("digests of a month of daily roll-ups", || Ok(from.digests(Kind::Days, begin.minus(day * 29), until)?.len()))?;
-    println!("{} KiB resident", resident_kib());
+    Ok(store)
+}
 
-    let into = Store::open(&directory.join("into"), Options::default())?;
-    for (kind, since) in
-        [(Kind::Results, begin), (Kind::FiveMinutes, begin.minus(day)), (Kind::Days, begin.minus(day * 29))]
-    {
-        copy(&from, &into, kind, since, until)?;
-    }
+fn compare(store: &Store, until: Timestamp) -> Result<(), Failure> {
+    let begin = until.minus(DAY);
+    let digests = |what: &str, kind, from, upto| time(what, || Ok(store.digests(kind, from, upto)?.len()));
+    digests("digests of a window", Kind::Results, begin, begin.plus(WINDOW))?;
+    digests("digests of the day, that window remembered", Kind::Results, begin, until)?;
+    digests("digests of the day, remembered", Kind::Results, begin, until)?;
+    digests("digests of a day of 5-minute roll-ups", Kind::FiveMinutes, begin, until)?;
+    digests("digests of a month of daily roll-ups", Kind::Days, until.minus(DAY * 30), until)?;
     println!("{} KiB resident", resident_kib());
-    let unit = Unit::whole(history::exchange::Span::of(Kind::Results, begin));
-    let known = from.export(&unit, usize::MAX, None)?.bytes;
-    time("importing a known unit again", || Ok(into.import(&known)?.items_known as usize))?;
+    Ok(())
+}
+
+/// Has the roll-ups of the imported day made, which waits until no more comes.
+fn roll_up(store: &Store, until: Timestamp) -> Result<(), Failure> {
     let started = Instant::now();
-    let mut now = until.plus(Duration::from_secs(900));
     let mut rollups = 0;
-    for _ in 0..3 {
+    for quarter in 1..=3 {
         loop {
-            let report = into.maintain(now, Budget::default())?;
+            let report = store.maintain(until.plus(Duration::from_secs(900) * quarter), Budget::default())?;
             rollups += report.rollups;
             if report.is_done {
                 break;
             }
         }
-        now = now.plus(Duration::from_secs(900));
     }
     println!("rolled up {rollups} days of a check in {:?}", started.elapsed());
-    time("copying for a backup", || Ok(from.backup(&directory.join("copy"))? as usize))?;
-    for kind in [Kind::Results, Kind::Days] {
-        let (ours, theirs) = (into.digests(kind, begin, until)?, from.digests(kind, begin, until)?);
-        assert!(!theirs.is_empty() && ours == theirs, "they end equal");
-    }
-    println!("{:?} bytes there, {:?} here", sizes(&from), sizes(&into));
-    drop((from, into));
-    std::fs::remove_dir_all(Path::new(&directory))?;
     Ok(())
 }
 
@@ -109,10 +123,6 @@ fn time(what: &str, work: impl FnOnce() -> Result<usize, Failure>) -> Result<(),
     let count = work()?;
     println!("{what}: {:?} ({count})", started.elapsed());
     Ok(())
-}
-
-fn sizes(store: &Store) -> Vec<(&'static str, u64)> {
-    store.bytes_by_kind().into_iter().collect()
 }
 
 fn resident_kib() -> u64 {

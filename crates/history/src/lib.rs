@@ -13,11 +13,16 @@
 //! [`Store::flush`] says otherwise: after a crash the caller applies again
 //! what lies above [`Store::watermark`].
 //!
+//! Several nodes keep a store each. **What a store holds follows from what it
+//! was given and not from the order**, so they can be compared by [`exchange`]
+//! and completed from each other. What a store knows that it lacks is a [`Gap`].
+//!
 //! The store decides nothing: not what a verdict is, not what happens when the
 //! disk fills. It reads no wall clock either; maintenance is told the time.
 //!
-//! Reading order: `keys`, `codec`, `buffer`, `state`, `manifest`, `tables`,
-//! `store` (opening, applying, writing), `read`, `maintain`, [`fill`].
+//! Reading order: `keys`, `codec`, `evidence`, `buffer`, `shards`, `gap`,
+//! `state`, `manifest`, `tables`, `store` (opening, applying, writing), `read`,
+//! `maintain`, [`exchange`], `backup`, [`fill`].
 
 mod backup;
 mod buffer;

@@ -10,19 +10,18 @@
 
 use super::unit::{self, Body, Record, UnitReader};
 use super::{Kind, Unit};
+use crate::Precision;
 use crate::codec::chunk::{self, Chunk};
 use crate::codec::row::united;
 use crate::codec::{column, rollup};
 use crate::error::WriteError;
 use crate::evidence::{self, Details};
-use crate::keys::{self, EvidenceKey, Place, SeriesKey, day_of_window, window_start};
+use crate::keys::{self, EvidenceKey, Place, SeriesKey, day_of_window, month_of, window_start};
 use crate::limits::{RECORD_RESULTS_MAX, UNIT_BYTES_READ_MAX, UNIT_DETAIL_BYTES_MAX, UNIT_RESULTS_MAX};
 use crate::read::Reader;
 use crate::shards::Shards;
 use crate::store::{Store, Writer};
 use crate::tables::{TableId, wait_until_merged};
-use crate::{Precision, keys::month_of};
-use model::time::Timestamp;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
@@ -304,11 +303,47 @@ fn verify(unit: &UnitReader<'_>) -> Result<BTreeSet<usize>, ImportError> {
     Ok(used)
 }
 
+/// The table a unit goes to.
 fn table_of(unit: &UnitReader<'_>) -> TableId {
     let number = unit.unit.span.number();
     match unit.unit.span.kind() {
         Kind::Results => TableId::Raw(day_of_window(number)),
         Kind::FiveMinutes => TableId::Five(month_of(number)),
-        Kind::Days => TableId::Days(keys::year_of(Timestamp::day(unit.unit.span.from()))),
+        Kind::Days => TableId::Days(keys::year_of(unit.unit.span.from().day())),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::codec::chunk::Point;
+    use crate::exchange::Span;
+    use crate::exchange::unit::UnitWriter;
+    use model::id::{CheckSlot, LocationId};
+    use model::observation::Outcome;
+
+    /// A unit of as many records as wanted, each of as many results as a record may hold, all alike.
+    fn unit_of(records: u32) -> Vec<u8> {
+        let unit = Unit::whole(Span::new(Kind::Results, 249_324));
+        let point = |offset_ms| Point { offset_ms, outcome: Outcome::Pass, latency_us: 7 };
+        let points = (0..RECORD_RESULTS_MAX as u32).map(point).collect();
+        let body = chunk::encode_body(&Chunk { points, is_incomplete: false }, Precision::Exact);
+        assert!(body.len() < 100, "they compress well: {}", body.len());
+        let mut writer = UnitWriter::new(unit, 1, true, UNIT_BYTES_READ_MAX);
+        let name = LocationId::new("paris").expect("a legal name");
+        for slot in 0..records {
+            assert!(writer.push(SeriesKey::new(CheckSlot(slot), 0), &name, Body::Results(&body)));
+        }
+        writer.finish()
+    }
+
+    #[test]
+    fn results_are_counted_before_they_are_unpacked() {
+        let records_max = (UNIT_RESULTS_MAX / RECORD_RESULTS_MAX) as u32;
+        for (records, is_taken) in [(records_max, true), (records_max + 1, false), (10_000, false)] {
+            let bytes = unit_of(records);
+            let verified = verify(&unit::read(&bytes).expect("a sound frame"));
+            assert_eq!(verified.is_ok(), is_taken, "{records}");
+        }
     }
 }

@@ -6,6 +6,7 @@
 
 use super::import::ImportError;
 use super::unit::{Body, UnitReader};
+use crate::codec::column;
 use crate::codec::rollup::{self, Totals};
 use crate::keys::{self, Place, SeriesKey};
 use crate::store::Store;
@@ -52,23 +53,26 @@ impl Store {
     }
 }
 
-/// The stored form of both, or `Some(None)` if it is the one that is here;
-/// `None` if the new one is malformed. What is damaged here is replaced.
+/// What is to be stored of both, or `Some(None)` if that is here; `None` if the
+/// new one is malformed. What is damaged here is replaced.
 fn united(here: Option<&[u8]>, new: &Body<'_>, place: &Place) -> Option<Option<Vec<u8>>> {
-    let (stored, all) = match new {
+    match new {
         Body::Spans(body) => {
             let new = rollup::decode_spans_body(body)?;
-            let here = here.and_then(|bytes| rollup::decode_spans(bytes, place).ok());
-            let all = here.as_ref().map_or(new.clone(), |here| rollup::united_spans(here, &new, Totals::or));
-            (here.map(|here| rollup::encode_spans(&here, place)), rollup::encode_spans(&all, place))
+            let Some(here) = here.and_then(|bytes| rollup::decode_spans(bytes, place).ok()) else {
+                return Some(Some(column::seal(body.to_vec(), &place.bytes())));
+            };
+            let all = rollup::united_spans(&here, &new, Totals::or);
+            Some((all != here).then(|| rollup::encode_spans(&all, place)))
         }
         Body::Totals { body, .. } => {
             let new = rollup::decode_totals_body(body)?;
-            let here = here.and_then(|bytes| rollup::decode_totals(bytes, place).ok());
-            let all = here.map_or(new, |here| here.or(new));
-            (here.map(|here| rollup::encode_totals(&here, place)), rollup::encode_totals(&all, place))
+            let Some(here) = here.and_then(|bytes| rollup::decode_totals(bytes, place).ok()) else {
+                return Some(Some(column::seal(body.to_vec(), &place.bytes())));
+            };
+            let all = here.or(new);
+            Some((all != here).then(|| rollup::encode_totals(&all, place)))
         }
-        Body::Results(_) | Body::Detail { .. } => return None,
-    };
-    Some((stored.as_ref() != Some(&all)).then_some(all))
+        Body::Results(_) | Body::Detail { .. } => None,
+    }
 }
