@@ -1,6 +1,6 @@
 //! What a prober decides alone: which checks it makes, when each one runs, when
-//! a failed round is repeated, when results are handed in, and what it says
-//! when it is cut off from the others.
+//! a failed round is repeated, when results are handed in, what it says when it
+//! is cut off from the others, and when its own backups are due.
 //!
 //! The schedule is a hashed wheel: a million checks cost 32 bytes each and no
 //! task. **A round's time is a property of the check, not of the start of the
@@ -9,9 +9,11 @@
 
 mod cut_off;
 mod share;
+mod timetable;
 
 pub use cut_off::{CutOff, Notice};
 pub use share::{Share, share};
+pub use timetable::Timetable;
 
 use model::check::Check;
 use model::id::{CheckSlot, LocationId};

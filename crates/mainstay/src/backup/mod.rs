@@ -9,10 +9,10 @@
 //!
 //! The server makes them, because it has the files; `mainstay restore` works
 //! without one. **A backup is whole or not there, and is believed only after
-//! its last byte was read.**
+//! its last byte was read.** When one is due is decided in `control::edge`.
 //!
 //! Reading order: [`manifest`], [`archive`], [`seal`]; [`name`], [`target`],
-//! [`bucket`]; [`tide`], [`make`], [`timetable`], [`desk`]; [`restore`].
+//! [`bucket`]; [`tide`], [`make`], [`desk`]; [`restore`].
 
 mod archive;
 mod bucket;
@@ -25,7 +25,6 @@ mod restore;
 mod seal;
 mod target;
 mod tide;
-mod timetable;
 
 pub(crate) use desk::{Desk, first_line};
 pub(crate) use progress::Progress;

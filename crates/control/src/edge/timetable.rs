@@ -1,4 +1,5 @@
-//! When a node's own backups are due, and which of them are too many.
+//! When the backups that a node makes by itself are due, and which of them are
+//! too many.
 //!
 //! Moments are counted from a time of day, not from the start of the process,
 //! so that a restart neither repeats a backup nor moves the next. **Whether one
@@ -10,35 +11,35 @@ use std::time::Duration;
 
 /// How often, from when, and how many.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Timetable {
+pub struct Timetable {
     /// Time from one to the next; not zero.
-    pub(crate) every: Duration,
+    pub every: Duration,
     /// Time since midnight from which it is counted.
-    pub(crate) at: Duration,
+    pub at: Duration,
     /// How many are kept.
-    pub(crate) keep: usize,
+    pub keep: usize,
 }
 
 impl Timetable {
     /// The last moment at which one was due, not later than now.
-    pub(crate) fn last(&self, now: Timestamp) -> Timestamp {
+    pub fn last(&self, now: Timestamp) -> Timestamp {
         let every = self.every_ms();
         let offset = i64::try_from(self.at.as_millis()).unwrap_or(0);
         Timestamp::from_ms((now.as_ms() - offset).div_euclid(every) * every + offset)
     }
 
     /// The next moment at which one is due, later than now.
-    pub(crate) fn next(&self, now: Timestamp) -> Timestamp {
+    pub fn next(&self, now: Timestamp) -> Timestamp {
         self.last(now).plus(self.every)
     }
 
     /// Whether one is due, given when the newest was made. The first is due at once.
-    pub(crate) fn is_due(&self, newest: Option<Timestamp>, now: Timestamp) -> bool {
+    pub fn is_due(&self, newest: Option<Timestamp>, now: Timestamp) -> bool {
         newest.is_none_or(|newest| newest < self.last(now))
     }
 
     /// Those that are too many, of a list with the oldest first.
-    pub(crate) fn surplus<'a, T>(&self, oldest_first: &'a [T]) -> &'a [T] {
+    pub fn surplus<'a, T>(&self, oldest_first: &'a [T]) -> &'a [T] {
         &oldest_first[..oldest_first.len().saturating_sub(self.keep.max(1))]
     }
 
