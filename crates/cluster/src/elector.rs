@@ -18,9 +18,6 @@ use std::time::{Duration, Instant};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
-/// How often a leader looks whether a majority is still behind it.
-const LOOK_EVERY: Duration = Duration::from_millis(250);
-
 /// The task.
 pub(crate) struct Elector {
     parts: Arc<Parts>,
@@ -54,10 +51,10 @@ impl Elector {
             self.parts.say_who_leads();
             let silence = self.parts.timing.silence(self.ordinal(), lot);
             let until = match stance {
-                Stance::Leads => Instant::now() + LOOK_EVERY,
+                Stance::Leads => Instant::now() + self.parts.timing.look(),
                 Stance::Follows => (self.parts.contact.silent_since() + silence).max(self.not_before),
                 // A change wakes it; this is for nothing but a change that was missed.
-                Stance::IsAlone | Stance::LooksOn => Instant::now() + LOOK_EVERY * 4,
+                Stance::IsAlone | Stance::LooksOn => Instant::now() + self.parts.timing.look() * 4,
             };
             tokio::select! {
                 () = over(&mut closing) => return,

@@ -95,6 +95,8 @@ pub(crate) async fn hand_over(parts: &Parts, heir: NodeId) -> Result<(), HandOve
         return Ok(());
     }
     let Some(_silence) = Silence::begin(parts) else { return Err(HandOverError::Busy) };
+    // A group that is on its way is let through first.
+    drop(tokio::time::timeout(parts.timing.commit(), parts.writes.lock()).await);
     let mut last = HandOverError::Behind { node: heir };
     for _ in 0..ATTEMPTS {
         if !has_all(parts, heir).await {
@@ -161,7 +163,12 @@ async fn is_elected(parts: &Parts) -> Result<bool, String> {
     parts.raft.trigger().elect().await.map_err(|error| error.to_string())?;
     let mut server = parts.raft.server_metrics();
     let leads = server.wait_for(|metrics| metrics.state == ServerState::Leader);
-    Ok(tokio::time::timeout(parts.timing.vote(), leads).await.is_ok_and(|metrics| metrics.is_ok()))
+    let is_elected = tokio::time::timeout(parts.timing.vote(), leads).await.is_ok_and(|metrics| metrics.is_ok());
+    if is_elected {
+        // openraft's lease of this node counts from now.
+        parts.contact.voted();
+    }
+    Ok(is_elected)
 }
 
 /// While it lives nothing is proposed; in the end all is as before.

@@ -49,6 +49,8 @@ pub(crate) struct Parts {
     pub(crate) hands_over: watch::Sender<bool>,
     /// Held by whoever changes the members: one change at a time.
     pub(crate) changes_members: tokio::sync::Mutex<()>,
+    /// Held by the proposer while a group is on its way into the log.
+    pub(crate) writes: tokio::sync::Mutex<()>,
     pub(crate) service: Option<Arc<dyn PeerService>>,
 }
 
@@ -153,6 +155,10 @@ impl Parts {
         let leads = self.is_leader() && self.quorum().is_there;
         let mut since = self.leads_since.lock().expect("no panic while it is held");
         if since.is_some() != leads {
+            if leads {
+                // openraft's lease of this node counts from here.
+                self.contact.voted();
+            }
             *since = leads.then(Instant::now);
             self.leads.send_replace(leads);
         }

@@ -120,10 +120,12 @@ impl Proposer {
                 next = queue.recv() => next,
             };
             let Some(first) = first else { return };
-            // The next leader must have all there is; what comes now is for him.
+            // The next leader must have all there is; what comes now is for it.
             let _ = hands_over.wait_for(|hands_over| !hands_over).await;
             // Those who were answered just now run first and join this group.
             tokio::task::yield_now().await;
+            let parts = Arc::clone(&self.parts);
+            let _writing = parts.writes.lock().await;
             let (group, replies) = self.gather(first, &mut queue);
             self.write(group, replies).await;
         }

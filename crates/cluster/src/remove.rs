@@ -80,11 +80,22 @@ pub(crate) async fn remove(parts: &Parts, actor: &str, key: String, node: NodeId
             let timeout = parts.timing.commit() * 4;
             let answer = parts.peers.call(leader, wire::REMOVE, wire::encode(&request), timeout).await;
             let unknown = |why: String| RemoveError::Unknown { why };
+            if answer.is_err() && node == parts.me && hears_of_it(parts).await {
+                return Ok(());
+            }
             let answer = answer.map_err(|error| unknown(error.to_string()))?;
             wire::decode::<Answer>(&answer).map_err(|error| unknown(error.to_string()))?.into()
         }
         None => Err(RemoveError::Refused { why: ProposeError::NoQuorum.to_string() }),
     }
+}
+
+/// Whether this node hears that it was removed, after which nobody answers it.
+async fn hears_of_it(parts: &Parts) -> bool {
+    let mut applied = parts.shared.watch();
+    let me = MemberId(parts.me);
+    let heard = applied.wait_for(|_| parts.shared.state().removed_nodes().contains(&me));
+    tokio::time::timeout(parts.timing.without_quorum(), heard).await.is_ok_and(|heard| heard.is_ok())
 }
 
 /// Answers a node that asks the leader.

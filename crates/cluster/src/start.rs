@@ -73,7 +73,9 @@ pub(crate) async fn start(
 ) -> Result<Node, OpenError> {
     let failure = FailureSlot::new();
     let identity = prepared.identity;
-    let (me, timing) = (identity.node, Timing::new(options.profile));
+    let me = identity.node;
+    let is_alone = options.about.address.is_empty() && prepared.state.members().next().is_none();
+    let timing = if is_alone { Timing::alone() } else { Timing::new(options.profile) };
     let meta = prepared.database.meta().clone();
     let writer = Writer::start(prepared.database, prepared.reserve, Some(prepared.lock), failure.clone())
         .map_err(OpenError::Thread)?;
@@ -116,6 +118,7 @@ pub(crate) async fn start(
         leads_since: Mutex::new(None),
         hands_over: watch::Sender::new(false),
         changes_members: tokio::sync::Mutex::new(()),
+        writes: tokio::sync::Mutex::new(()),
         service: options.service,
     });
     Circle::new(&parts.shared.state(), me, &prepared.told, &parts.engine_addresses()).apply(&parts);

@@ -22,8 +22,9 @@ use std::sync::{Arc, Mutex, MutexGuard};
 const CACHE_ENTRIES_MAX: usize = 256;
 /// Bytes of payload kept with them.
 const CACHE_BYTES_MAX: usize = 8 << 20;
-/// Bytes of payload in one read for replication: a few network round trips' worth.
-const READ_BYTES_MAX: usize = 4 << 20;
+/// Bytes of payload in one read for replication: 80 ms at 100 Mbit/s. A single
+/// raft entry can have more.
+const READ_BYTES_MAX: usize = 1 << 20;
 
 /// The log as openraft sees it. Clones share one log.
 #[derive(Debug, Clone)]

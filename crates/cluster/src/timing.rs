@@ -36,22 +36,37 @@ const SILENCE_STEP: Duration = Duration::from_millis(75);
 /// Width of each ordinal's range, from which its wait is drawn each time.
 const SILENCE_WIDTH: Duration = Duration::from_millis(25);
 
+/// openraft's pace for a node that has no others and cannot get any while it
+/// runs: its timer has nothing to do, so it seldom wakes.
+const ALONE: Duration = Duration::from_millis(250);
+
 /// The times of one profile.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Timing {
     factor: u32,
+    is_alone: bool,
 }
 
 impl Timing {
     pub(crate) fn new(profile: Profile) -> Self {
         match profile {
-            Profile::Lan => Self { factor: 1 },
-            Profile::Wan => Self { factor: WAN_FACTOR },
+            Profile::Lan => Self { factor: 1, is_alone: false },
+            Profile::Wan => Self { factor: WAN_FACTOR, is_alone: false },
         }
     }
 
+    /// Those of a node that nobody else can reach.
+    pub(crate) fn alone() -> Self {
+        Self { factor: WAN_FACTOR, is_alone: true }
+    }
+
     pub(crate) fn heartbeat(self) -> Duration {
-        HEARTBEAT * self.factor
+        if self.is_alone { ALONE } else { HEARTBEAT * self.factor }
+    }
+
+    /// How often a leader looks whether a majority is still behind it.
+    pub(crate) fn look(self) -> Duration {
+        if self.is_alone { ALONE * 4 } else { ALONE }
     }
 
     /// How long a follower votes for nobody after it heard a leader.

@@ -5,6 +5,7 @@
 mod together;
 
 use cluster::{ProposeError, ReadError, SnapshotPolicy};
+use model::entry::{Action, Body, Command, Origin};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -185,4 +186,25 @@ fn all_nodes_may_end_at_once_and_come_back() {
         together.check_equal();
         together.check_answered(&answered);
     }
+}
+
+#[test]
+fn large_entries_reach_all_nodes() {
+    let together = Together::of(3);
+    let large = |number: u32| {
+        let action = Action::StoreConfiguration {
+            digest: format!("{:064x}", number / 8),
+            part: number % 8,
+            parts: 8,
+            bytes: vec![u8::try_from(number).unwrap(); 250 << 10],
+        };
+        let (actor, key) = ("test".to_owned(), format!("part {number}"));
+        Body::Command(Command { actor, origin: Origin::Api, key, expected_revision: None, action })
+    };
+    let term = together.machines[0].node().status().term;
+    for number in 0..16 {
+        together.machines[number as usize % 3].propose(large(number)).unwrap();
+    }
+    together.check_equal();
+    assert_eq!(together.machines[0].node().status().term, term, "nobody was kept from hearing the leader");
 }

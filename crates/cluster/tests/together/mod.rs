@@ -22,16 +22,17 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 /// The digest of the state after each entry, and the key of the command in it.
 pub(crate) type Digests = Arc<Mutex<BTreeMap<u64, (u32, String)>>>;
 
-/// An observer that takes down what the state was after each entry.
-pub(crate) struct Digester(Digests);
+/// An observer that takes down what the state was after each entry, or nothing.
+pub(crate) struct Digester(Option<Digests>);
 
 impl Observer for Digester {
     fn applied(&mut self, index: u64, entry: &Arc<Entry>, _applied: &Applied, state: &State) {
+        let Some(digests) = &self.0 else { return };
         let key = match &entry.body {
             Body::Command(command) => command.key.clone(),
             _ => String::new(),
         };
-        self.0.lock().unwrap().insert(index, (crc32fast::hash(&state.encode()), key));
+        digests.lock().unwrap().insert(index, (crc32fast::hash(&state.encode()), key));
     }
 }
 
@@ -40,11 +41,15 @@ pub(crate) struct Machine {
     pub(crate) name: String,
     pub(crate) path: PathBuf,
     pub(crate) digests: Digests,
+    /// Whether they are taken down, which costs more than all the rest.
+    pub(crate) is_digesting: bool,
     pub(crate) snapshots: SnapshotPolicy,
     pub(crate) profile: Profile,
     pub(crate) service: Option<Arc<dyn PeerService>>,
     /// Where others find it; kept over a restart unless a test moves it.
     pub(crate) port: u16,
+    /// Where others are told to find it instead, if something lies between.
+    pub(crate) proxy: Option<u16>,
     pub(crate) runtime: Option<Runtime>,
     pub(crate) node: Option<Node>,
     _directory: Arc<tempfile::TempDir>,
@@ -58,10 +63,12 @@ impl Machine {
             name: name.to_owned(),
             path: directory.path().join("data"),
             digests: Digests::default(),
+            is_digesting: true,
             snapshots: SnapshotPolicy::default(),
             profile: Profile::Lan,
             service: None,
             port: listener.local_addr().unwrap().port(),
+            proxy: None,
             runtime: None,
             node: None,
             _directory: directory,
@@ -69,7 +76,7 @@ impl Machine {
     }
 
     pub(crate) fn address(&self) -> String {
-        format!("127.0.0.1:{}", self.port)
+        format!("127.0.0.1:{}", self.proxy.unwrap_or(self.port))
     }
 
     pub(crate) fn facts() -> NodeFacts {
@@ -111,7 +118,8 @@ impl Machine {
         let deadline = Instant::now() + PATIENCE;
         let node = loop {
             let may_found = self.name == "a";
-            let (options, digester) = (self.options(may_found), Digester(Arc::clone(&self.digests)));
+            let digests = self.is_digesting.then(|| Arc::clone(&self.digests));
+            let (options, digester) = (self.options(may_found), Digester(digests));
             match runtime.block_on(Node::open(&self.path, options, digester)) {
                 Err(OpenError::Directory(DirectoryError::InUse { .. })) if Instant::now() < deadline => {
                     std::thread::sleep(Duration::from_millis(5));
