@@ -5,6 +5,10 @@
 //! sending it anew each time would never end. So **an append that is under way
 //! is not sent twice**: who asks again waits for the first one, and meanwhile
 //! the follower is shown that the leader is alive.
+//!
+//! It also sends one thing at a time, and after each commit tells the follower
+//! so, which would cost every command a second round trip. So what carries no
+//! entries is not waited for as long as the follower answers otherwise.
 
 use crate::guard::Guard;
 use crate::net::CallError;
@@ -22,7 +26,8 @@ use openraft::raft::{
 };
 use openraft::{RaftNetwork, RaftNetworkFactory, SnapshotSegmentId};
 use std::sync::Arc;
-use tokio::task::JoinHandle;
+use std::time::Instant;
+use tokio::task::{JoinHandle, JoinSet};
 
 type Failed<E> = RPCError<NodeId, Peer, E>;
 
@@ -39,7 +44,14 @@ pub(crate) struct Link {
     target: NodeId,
     links: Links,
     under_way: Option<UnderWay>,
+    /// Empty appends that nobody waits for.
+    shown: JoinSet<Option<(AppendAnswer, Instant)>>,
+    /// When the last append was sent that was answered as it should be.
+    answered: Option<Instant>,
 }
+
+/// Empty appends that may be on their way unwaited for; more wait.
+const SHOWN_MAX: usize = 4;
 
 /// An append that was sent and is not answered yet.
 #[derive(Debug)]
@@ -47,6 +59,7 @@ struct UnderWay {
     vote: Vote,
     previous: Option<LogId>,
     last: Option<LogId>,
+    sent: Instant,
     answer: JoinHandle<Result<Vec<u8>, CallError>>,
 }
 
@@ -69,7 +82,7 @@ impl RaftNetworkFactory<TypeConfig> for Links {
 
     /// The address is looked up at each call, because it can change.
     async fn new_client(&mut self, target: NodeId, _node: &Peer) -> Link {
-        Link { target, links: self.clone(), under_way: None }
+        Link { target, links: self.clone(), under_way: None, shown: JoinSet::new(), answered: None }
     }
 }
 
@@ -79,18 +92,21 @@ impl RaftNetwork<TypeConfig> for Link {
         request: AppendEntriesRequest<TypeConfig>,
         option: RPCOption,
     ) -> Result<AppendEntriesResponse<NodeId>, Failed<RaftError<NodeId>>> {
+        if let Some(answer) = self.collect() {
+            return Ok(append_response(answer, AppendEntriesResponse::Success));
+        }
         if request.entries.is_empty() {
-            let answer = self.call(wire::APPEND, wire::append_request(&request), &option).await?;
-            return Ok(append_response(read(&answer)?, AppendEntriesResponse::Success));
+            return self.show(&request, &option).await;
         }
         let last = request.entries.last().map(|entry| entry.log_id);
         let is_again = self.under_way.as_ref().is_some_and(|under_way| under_way.begins(&request));
         if !is_again {
             self.under_way = Some(self.send(&request));
         }
-        let (answer, upto) = self.answer(is_again, &option).await?;
+        let (answer, upto, sent) = self.answer(is_again, &option).await?;
         let answer = read(&answer)?;
         if answer == AppendAnswer::Taken {
+            self.answered = self.answered.max(Some(sent));
             self.links.guard.acknowledged(self.target, request.vote.into(), upto.map(Into::into));
         }
         let taken =
@@ -142,6 +158,47 @@ impl Link {
         self.links.peers.call(self.target, kind, body, option.hard_ttl()).await.map_err(|error| failed(&error))
     }
 
+    /// Sends an append without entries. It is waited for only if the follower
+    /// did not answer within the last heartbeat, so that openraft's notion of
+    /// when a majority answered is off by no more than that. Reads, for which
+    /// that would be wrong, are confirmed over a link of their own.
+    async fn show(
+        &mut self,
+        request: &AppendEntriesRequest<TypeConfig>,
+        option: &RPCOption,
+    ) -> Result<AppendEntriesResponse<NodeId>, Failed<RaftError<NodeId>>> {
+        let (sent, body) = (Instant::now(), wire::append_request(request));
+        let is_answering = self.answered.is_some_and(|at| at.elapsed() < self.links.timing.heartbeat());
+        if is_answering && self.shown.len() < SHOWN_MAX {
+            let (peers, target, timeout) = (Arc::clone(&self.links.peers), self.target, self.links.timing.append());
+            self.shown.spawn(async move {
+                let answer = peers.call(target, wire::APPEND, body, timeout).await.ok()?;
+                wire::decode(&answer).ok().map(|answer| (answer, sent))
+            });
+            return Ok(AppendEntriesResponse::Success);
+        }
+        let answer = read(&self.call(wire::APPEND, body, option).await?)?;
+        if answer == AppendAnswer::Taken {
+            self.answered = self.answered.max(Some(sent));
+        }
+        Ok(append_response(answer, AppendEntriesResponse::Success))
+    }
+
+    /// Takes the answers that came to what was not waited for; the first that
+    /// says something else than yes is the answer to what is sent next. One
+    /// that lacks an earlier place in the log lacks the later ones too.
+    fn collect(&mut self) -> Option<AppendAnswer> {
+        while let Some(shown) = self.shown.try_join_next() {
+            match shown {
+                Ok(Some((AppendAnswer::Taken, sent))) => self.answered = self.answered.max(Some(sent)),
+                Ok(Some((answer, _))) => return Some(answer),
+                // The next one is waited for.
+                Ok(None) | Err(_) => self.answered = None,
+            }
+        }
+        None
+    }
+
     fn send(&self, request: &AppendEntriesRequest<TypeConfig>) -> UnderWay {
         let (peers, target, timeout) = (Arc::clone(&self.links.peers), self.target, self.links.timing.append());
         let body = wire::append_request(request);
@@ -149,6 +206,7 @@ impl Link {
             vote: request.vote,
             previous: request.prev_log_id,
             last: request.entries.last().map(|entry| entry.log_id),
+            sent: Instant::now(),
             answer: tokio::spawn(async move { peers.call(target, wire::APPEND, body, timeout).await }),
         }
     }
@@ -159,9 +217,9 @@ impl Link {
         &mut self,
         is_again: bool,
         option: &RPCOption,
-    ) -> Result<(Vec<u8>, Option<LogId>), Failed<RaftError<NodeId>>> {
+    ) -> Result<(Vec<u8>, Option<LogId>, Instant), Failed<RaftError<NodeId>>> {
         let Some(under_way) = &mut self.under_way else { return Err(failed(&CallError::Closed)) };
-        let upto = under_way.last;
+        let (upto, sent) = (under_way.last, under_way.sent);
         let body = wire::append_request(&AppendEntriesRequest {
             vote: under_way.vote,
             prev_log_id: None,
@@ -182,7 +240,7 @@ impl Link {
         };
         self.under_way = None;
         match answer {
-            Ok(Ok(bytes)) => Ok((bytes, upto)),
+            Ok(Ok(bytes)) => Ok((bytes, upto, sent)),
             Ok(Err(error)) => Err(failed(&error)),
             Err(error) => Err(RPCError::Network(NetworkError::new(&error))),
         }

@@ -53,6 +53,8 @@ fn proxy(runtime: &tokio::runtime::Runtime, port: u16) -> u16 {
         while let Ok((near, _)) = listener.accept().await {
             tokio::spawn(async move {
                 let Ok(far) = TcpStream::connect((Ipv4Addr::LOCALHOST, port)).await else { return };
+                // Else the proxies would add the kernel's own waits.
+                near.set_nodelay(true).and_then(|()| far.set_nodelay(true)).unwrap();
                 let ((near_in, near_out), (far_in, far_out)) = (near.into_split(), far.into_split());
                 tokio::join!(hold_back(near_in, far_out), hold_back(far_in, near_out));
             });

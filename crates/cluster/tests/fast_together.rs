@@ -49,13 +49,7 @@ enum Kind {
     Read,
 }
 
-fn measure(
-    node: &Node,
-    handle: &Handle,
-    clients: u64,
-    numbers: &Arc<AtomicU64>,
-    kind: Kind,
-) -> (f64, Vec<Duration>) {
+fn measure(node: &Node, handle: &Handle, clients: u64, numbers: &Arc<AtomicU64>, kind: Kind) -> (f64, Vec<Duration>) {
     let begun = Instant::now();
     let tasks: Vec<_> = (0..clients)
         .map(|_| {
