@@ -9,6 +9,7 @@
 use super::manifest::{self, Manifest, Part, Refusal};
 use super::progress::{Phase, Progress};
 use super::seal::{Encryption, Keys, Sealing, UnsealError, unseal};
+use model::time::Timestamp;
 use sha2::{Digest, Sha256};
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Write};
@@ -107,11 +108,13 @@ pub(crate) fn write<W: Write>(
     let sealing = Sealing::new(out, encryption).map_err(WriteError::Target)?;
     let mut archive = tar::Builder::new(io::BufWriter::with_capacity(BUFFER_BYTES, sealing));
     let text = manifest.encode();
-    append(&mut archive, manifest::NAME, text.len() as u64, &mut text.as_slice()).map_err(WriteError::Target)?;
+    let made = Timestamp::parse_rfc3339(&manifest.made).map_or(0, Timestamp::as_seconds);
+    let made = u64::try_from(made).unwrap_or(0);
+    append(&mut archive, manifest::NAME, text.len() as u64, made, &mut text.as_slice()).map_err(WriteError::Target)?;
     for (Source { name, content }, part) in sources.iter().zip(&manifest.parts) {
         let reader = content.open().map_err(|source| WriteError::Source { name: name.clone(), source })?;
         let mut reader = Watched { inner: reader, digest: Sha256::new(), left: part.bytes, progress, failed: None };
-        let appended = append(&mut archive, name, part.bytes, &mut reader);
+        let appended = append(&mut archive, name, part.bytes, made, &mut reader);
         reader.judge(name, part)?;
         appended.map_err(WriteError::Target)?;
     }
@@ -120,9 +123,17 @@ pub(crate) fn write<W: Write>(
     sealing.finish().map_err(WriteError::Target)
 }
 
-fn append<W: Write>(archive: &mut tar::Builder<W>, name: &str, bytes: u64, reader: &mut dyn Read) -> io::Result<()> {
+/// Appends a file of so many bytes; `made` is in seconds since 1970.
+fn append<W: Write>(
+    archive: &mut tar::Builder<W>,
+    name: &str,
+    bytes: u64,
+    made: u64,
+    reader: &mut dyn Read,
+) -> io::Result<()> {
     let mut header = tar::Header::new_gnu();
     header.set_size(bytes);
+    header.set_mtime(made);
     header.set_mode(FILE_MODE);
     header.set_entry_type(tar::EntryType::Regular);
     archive.append_data(&mut header, name, reader)

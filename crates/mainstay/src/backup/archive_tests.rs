@@ -172,11 +172,11 @@ fn by_hand(manifest: &Manifest, sources: &[Source]) -> Vec<u8> {
     let sealing = Sealing::new(Vec::new(), &Encryption::None).expect("memory takes everything");
     let mut archive = tar::Builder::new(sealing);
     let text = manifest.encode();
-    append(&mut archive, manifest::NAME, text.len() as u64, &mut text.as_slice()).expect("memory takes everything");
+    append(&mut archive, manifest::NAME, text.len() as u64, 0, &mut text.as_slice()).expect("memory takes everything");
     for source in sources {
         let mut content = Vec::new();
         source.content.open().and_then(|mut reader| reader.read_to_end(&mut content)).expect("a file");
-        append(&mut archive, &source.name, content.len() as u64, &mut content.as_slice())
+        append(&mut archive, &source.name, content.len() as u64, 0, &mut content.as_slice())
             .expect("memory takes everything");
     }
     archive.into_inner().and_then(Sealing::finish).expect("memory takes everything")

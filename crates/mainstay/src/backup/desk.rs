@@ -142,10 +142,12 @@ impl Desk {
     /// Makes the backup that is due, if one is; returns when to look again.
     async fn follow(self: &Arc<Self>, plan: &Plan) -> Timestamp {
         let now = self.house.now();
+        let due = plan.timetable.last(now).minute();
         let failed = match self.newest(plan).await {
             Ok(newest) if !plan.timetable.is_due(newest, now) => None,
-            Ok(_) => self.due(plan).await.err(),
-            Err(error) => Some(error),
+            Ok(_) => self.due(plan).await.err().map(|error| (format!("that was due {due} failed"), error)),
+            // Perhaps it is there; nobody can tell.
+            Err(error) => Some((format!("that was due {due} cannot be looked for"), error)),
         };
         match failed {
             None => {
@@ -153,20 +155,11 @@ impl Desk {
                 plan.timetable.next(now)
             }
             Some(_) if self.is_stopping() => plan.timetable.next(now),
-            Some(error) => {
+            Some((what, error)) => {
                 let again = RETRY_AFTER.min(plan.timetable.every);
-                let why = crate::chain(&error);
-                tracing::error!(
-                    "the backup to {} failed, it is tried again in {} s: {why}",
-                    plan.target,
-                    again.as_secs()
-                );
-                let due = plan.timetable.last(now).minute();
-                let text = format!(
-                    "The backup to {} that was due {due} failed: {why}. It is tried again every {}.",
-                    plan.target,
-                    humane_duration(again)
-                );
+                let (why, again_in) = (crate::chain(&error), humane_duration(again));
+                let text = format!("The backup to {} {what}: {why}. It is tried again every {again_in}.", plan.target);
+                tracing::error!("{text}");
                 self.say(Some(text)).await;
                 self.house.now().plus(again)
             }
