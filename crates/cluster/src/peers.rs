@@ -85,11 +85,13 @@ impl Peers {
         }
     }
 
-    /// A node does not admit this one.
-    pub(crate) fn refused(&self, node: NodeId, why: &str) {
-        if let Some(peer) = self.known.write().expect("no panic while it is held").get_mut(&node) {
-            peer.refused = Some(why.to_owned());
-        }
+    /// A node does not admit this one. Returns whether that is news.
+    pub(crate) fn refused(&self, node: NodeId, why: &str) -> bool {
+        let mut known = self.known.write().expect("no panic while it is held");
+        let Some(peer) = known.get_mut(&node) else { return true };
+        let is_news = peer.refused.as_deref() != Some(why);
+        peer.refused = Some(why.to_owned());
+        is_news
     }
 
     /// Why a node does not admit this one, if it does not.

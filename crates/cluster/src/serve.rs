@@ -83,9 +83,9 @@ impl Handler for Server {
     }
 
     fn refused(&self, by: NodeId, why: &str) {
-        tracing::warn!(node = by, why, "a node does not admit this one");
-        if let Ok(parts) = self.parts() {
-            parts.peers.refused(by, why);
+        // It is tried again and again.
+        if self.parts().is_ok_and(|parts| parts.peers.refused(by, why)) {
+            tracing::warn!(node = by, why, "a node does not admit this one");
         }
     }
 }
