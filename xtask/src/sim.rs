@@ -1,4 +1,5 @@
-//! Long runs of what the tests run briefly: seeds of the simulator.
+//! Long runs of what the tests run briefly: seeds of the simulator, and kills
+//! of the real binary.
 
 use crate::process;
 use anyhow::Result;
@@ -12,11 +13,42 @@ pub(crate) struct Seeds {
     count: u64,
     /// The first of them
     #[arg(default_value_t = 1)]
-    first: u64,
+    from: u64,
+    /// Seeds to run, the same by name
+    #[arg(long, conflicts_with = "count")]
+    seeds: Option<u64>,
+    /// The first of them, the same by name
+    #[arg(long, conflicts_with = "from")]
+    first: Option<u64>,
+    /// Steps told of a run that shows a violation
+    #[arg(long, default_value_t = 60)]
+    steps: usize,
+    /// Run all seeds, and count what they show
+    #[arg(long)]
+    keep_going: bool,
+}
+
+/// How many kills.
+#[derive(Debug, Args)]
+pub(crate) struct Kills {
+    /// Kills of the real binary, about a second each
+    #[arg(default_value_t = 1_000)]
+    kills: u64,
 }
 
 /// Runs the simulator.
 pub(crate) fn run(seeds: &Seeds) -> Result<()> {
     let mut command = process::cargo(&["run", "--release", "--quiet", "--package", "sim", "--"])?;
-    process::run(command.arg(seeds.count.to_string()).arg(seeds.first.to_string()))
+    command.arg("--seeds").arg(seeds.seeds.unwrap_or(seeds.count).to_string());
+    command.arg("--first").arg(seeds.first.unwrap_or(seeds.from).to_string());
+    command.arg("--steps").arg(seeds.steps.to_string());
+    command.args(seeds.keep_going.then_some("--keep-going"));
+    process::run(&mut command)
+}
+
+/// Kills the real binary over and over, under load.
+pub(crate) fn soak(kills: &Kills) -> Result<()> {
+    let mut command = process::cargo(&["test", "--package", "it", "--test", "kills"])?;
+    command.env("MAINSTAY_KILLS", kills.kills.to_string());
+    process::run(&mut command)
 }

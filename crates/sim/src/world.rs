@@ -1,353 +1,301 @@
-//! The made-up world around the real machine.
+//! A run: a cluster is founded, lives through bad weather, and is left alone
+//! until it has settled.
 
-use crate::changes::{self, local};
+use crate::faults::Mending;
+use crate::log;
+use crate::node::Node;
+use crate::outside::trace::Trace;
+use crate::outside::{Event, Outside};
+use crate::people::{Deed, Join, People, changes};
+use crate::plan::Plan;
 use crate::random::Random;
-use crate::weather::Target;
+use crate::record::Story;
+use crate::{Violation, invariants};
 use control::State;
-use control::delivery;
-use control::edge::{Collector, Due, Schedule};
-use model::check::{Check, CheckKind, HeartbeatSchedule};
-use model::configuration::Configuration;
-use model::entry::{Action, Answer, Body, Command, Entry, Origin};
-use model::id::{CheckSlot, MaintenanceId, ReceiverId, ServiceId};
-use model::message::Step;
-use model::member::NodeId;
-use model::observation::{Cause, Detail, Failure, Observation, Outcome};
-use model::service::{Impact, Maintenance};
-use model::time::Timestamp;
+use model::check::CheckKind;
+use model::id::LocationId;
+use model::member::{NodeId, Role};
+use model::service::Service;
 use std::collections::{BTreeMap, BTreeSet};
-use std::time::Duration;
 
-/// The first moment of every run.
-const BEGIN_MS: i64 = 1_795_000_000_000;
-/// Virtual seconds of a run before it calms down.
-const SECONDS: u64 = 3 * 3600;
-/// Virtual seconds in which everything works again and must settle: longer
-/// than the longest pause between two attempts, and than flapping takes to end.
-const CALM_SECONDS: u64 = 2 * 3600;
-
-/// A delivery that a receiver took, in order.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Taken {
-    /// Who took it.
-    pub receiver: ReceiverId,
-    /// Its key.
-    pub key: String,
-    /// Its thread.
-    pub thread: String,
-    /// Which step it told.
-    pub step: Step,
-}
-
-/// What happened in a run, in numbers.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Story {
-    /// Entries applied.
-    pub entries: u64,
-    /// Rounds made.
-    pub rounds: u64,
-    /// Incidents opened.
-    pub incidents: u64,
-    /// Messages taken by receivers.
-    pub taken: u64,
-    /// Times the node died.
-    pub deaths: u64,
-}
+/// Virtual seconds in which a cluster must have come together.
+const TOGETHER_SECONDS: u64 = 180;
+/// Virtual seconds in which everything must have settled when all works again:
+/// longer than the longest pause between two attempts, and than flapping takes to end.
+const SETTLED_SECONDS: u64 = 2 * 3600;
+/// How often it is looked whether all has settled.
+const LOOKED_EVERY_SECONDS: u64 = 20;
 
 /// The world.
-pub struct World {
-    pub(crate) seed: u64,
-    random: Random,
-    pub(crate) state: State,
-    index: u64,
-    seconds: u64,
-    targets: Vec<Target>,
-    configuration: Configuration,
-    /// Whether people change things in this run.
-    pub(crate) is_changed: bool,
-    /// Receivers that were removed at some time.
-    pub(crate) removed: BTreeSet<ReceiverId>,
-    /// The checks whose rounds are planned.
-    planned: BTreeMap<CheckSlot, Check>,
-    receivers_well: bool,
-    schedule: Schedule,
-    collector: Collector,
-    /// Keys whose attempt this life of the node makes.
-    in_flight: BTreeSet<String>,
-    /// Failed rounds of each check since it last passed, as the world counts them.
-    pub(crate) failed_rounds: BTreeMap<CheckSlot, u64>,
-    pub(crate) taken: Vec<Taken>,
-    /// The log since the last snapshot, and that snapshot.
-    snapshot: Vec<u8>,
-    tail: Vec<(u64, Entry)>,
-    pub(crate) replayed_equal: bool,
-    story: Story,
+#[derive(Debug)]
+pub(crate) struct World {
+    pub(crate) nodes: BTreeMap<NodeId, Node>,
+    pub(crate) people: People,
+    pub(crate) outside: Outside,
+    /// Whether anything may go wrong now.
+    is_bad_weather: bool,
 }
 
 impl World {
-    /// The world of a seed, with its configuration active.
-    pub fn new(seed: u64) -> Self {
+    /// The world of a seed, with the first node of its cluster started.
+    pub(crate) fn new(seed: u64, trace: Trace) -> Self {
         let mut random = Random::new(seed);
-        let configuration = changes::configuration(&mut random);
-        let begin = Timestamp::from_ms(BEGIN_MS);
-        let state = State::default();
-        let mut world = Self {
-            seed,
-            random,
-            snapshot: state.encode(),
-            state,
-            index: 0,
-            seconds: 0,
-            targets: Vec::new(),
-            configuration,
-            is_changed: seed.is_multiple_of(2),
-            removed: BTreeSet::new(),
-            planned: BTreeMap::new(),
-            receivers_well: false,
-            schedule: Schedule::new(begin),
-            collector: Collector::new(local(), NodeId(1), 1),
-            in_flight: BTreeSet::new(),
-            failed_rounds: BTreeMap::new(),
-            taken: Vec::new(),
-            tail: Vec::new(),
-            replayed_equal: true,
-            story: Story::default(),
-        };
-        world.reload();
+        let plan = Plan::new(seed, &mut random);
+        let wanted = changes::configuration(&mut random, plan.locations());
+        let mut outside = Outside::new(&plan, random, trace);
+        outside.targets.looked_at_from(plan.locations());
+        let mut world = Self { nodes: BTreeMap::new(), people: People::new(wanted), outside, is_bad_weather: false };
+        world.found(&plan);
         world
     }
 
-    /// Lets one virtual second pass; false when the run is over.
-    pub fn step(&mut self) -> bool {
-        self.second();
-        if self.random.happens(2) {
-            self.die();
+    /// Starts the first node and has the others invited.
+    fn found(&mut self, plan: &Plan) {
+        let last = plan.places.iter().map(|(_, count)| count).sum::<usize>() - 1;
+        let places = plan.places.iter().flat_map(|(location, count)| (0..*count).map(move |_| location.clone()));
+        let mut joins = Vec::new();
+        for (at, location) in places.enumerate() {
+            let role = if plan.has_witness && at == last { Role::Witness } else { Role::Full };
+            joins.push(Join { node: self.people.draw_node(), location, role, replaces: None });
         }
-        if self.random.happens(1) {
-            self.plan_work();
+        let others = joins.split_off(1);
+        for join in joins {
+            let mut node = self.make_node(&join);
+            node.found();
+            node.start(&mut self.outside);
+            self.nodes.insert(join.node, node);
+            self.people.found(&join, others.clone(), &mut self.outside);
         }
-        if self.random.happens(1) {
-            self.end_work();
-        }
-        if self.is_changed && self.random.happens(2) {
-            self.change();
-        }
-        if self.is_changed && self.random.happens(1) && self.random.happens(200) {
-            // The machine is off for a while.
-            self.seconds += self.random.between(30, 3600);
-            self.die();
-        }
-        self.seconds < SECONDS
+        self.outside.after(1_000, Event::Acts(Deed::Second));
     }
 
-    /// Lets everything work again, and waits until it has settled.
-    pub fn calm_down(&mut self) {
-        self.targets.iter_mut().for_each(Target::mend);
-        self.receivers_well = true;
-        for _ in 0..CALM_SECONDS {
-            self.second();
+    /// Lives through the whole run.
+    ///
+    /// # Errors
+    /// The first property that did not hold.
+    pub(crate) fn live(&mut self) -> Result<Story, Violation> {
+        self.until(TOGETHER_SECONDS, |world| world.is_together())?;
+        if !self.is_together() {
+            return Err(self.violation("everything_settles", "the cluster did not come together".to_owned()));
+        }
+        self.is_bad_weather = true;
+        self.outside.after(1_000, Event::Acts(Deed::Fault));
+        self.until(self.outside.record.plan.weather_seconds, |_| false)?;
+        self.is_bad_weather = false;
+        self.mend_all();
+        self.until(SETTLED_SECONDS, |world| invariants::at_end(world).is_ok())?;
+        invariants::at_end(self)?;
+        let taken = self.outside.receivers.taken.len() as u64;
+        Ok(Story { taken, ..self.outside.record.story() })
+    }
+
+    /// Lets so many virtual seconds pass, or fewer if something is reached before.
+    fn until(&mut self, seconds: u64, is_reached: impl Fn(&Self) -> bool) -> Result<(), Violation> {
+        let end_ms = self.outside.now + seconds * 1_000;
+        while self.outside.now < end_ms {
+            let part_ms = (self.outside.now + LOOKED_EVERY_SECONDS * 1_000).min(end_ms);
+            while let Some(event) = self.outside.next(part_ms) {
+                self.happen(event);
+                if let Some(violation) = self.outside.record.violation.take() {
+                    return Err(violation);
+                }
+            }
+            self.outside.now = part_ms;
+            if is_reached(self) {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    pub(crate) fn violation(&self, property: &'static str, found: String) -> Violation {
+        Violation { seed: self.outside.record.plan.seed, property, found }
+    }
+
+    fn happen(&mut self, event: Event) {
+        let now_ms = self.outside.now;
+        let (id, life) = match &event {
+            Event::Turn { node, life }
+            | Event::Flushed { node, life, .. }
+            | Event::Looked { node, life, .. }
+            | Event::Answered { node, life, .. } => (*node, Some(*life)),
+            Event::Comes { to, .. } => (*to, None),
+            Event::Reaches { node, life, told } => {
+                let (node, life, told) = (*node, *life, told.clone());
+                return self.reach(node, life, told);
+            }
+            Event::Acts(_) => {
+                if let Event::Acts(deed) = event {
+                    self.act(deed);
+                }
+                return;
+            }
+        };
+        let Some(node) = self.nodes.get_mut(&id).filter(|node| node.life.is_some()) else { return };
+        if life.is_some_and(|life| !node.is_life(life)) {
+            return;
+        }
+        if node.is_paused(now_ms) {
+            // It comes when the machine goes on.
+            return self.outside.after(node.paused_until_ms - now_ms, event);
+        }
+        let is_turn = matches!(event, Event::Turn { .. });
+        match event {
+            Event::Turn { .. } => node.turn(&mut self.outside),
+            Event::Comes { from, message, .. } => node.receive(from, message, &mut self.outside),
+            Event::Flushed { term, upto, .. } => node.flushed_here(term, upto, &mut self.outside),
+            Event::Looked { round, .. } => node.looked(&round, &mut self.outside),
+            Event::Answered { told, answer, .. } => node.answered(&told, answer, &mut self.outside),
+            Event::Reaches { .. } | Event::Acts(_) => {}
+        }
+        node.answer_settled(&mut self.outside);
+        if is_turn && self.nodes.get(&id).is_some_and(|node| node.wants_to_lead(&self.outside)) {
+            log::elect(&mut self.nodes, id, &mut self.outside);
         }
     }
 
-    /// The run in numbers.
-    pub fn story(&self) -> Story {
-        Story {
-            entries: self.index,
-            incidents: self.state.incidents().count() as u64,
-            taken: self.taken.len() as u64,
-            ..self.story
+    /// A message to people reaches its receiver, whether or not its sender still lives.
+    fn reach(&mut self, node: NodeId, life: u64, told: Box<crate::outside::Attempt>) {
+        let outside = &mut self.outside;
+        if outside.targets.has_way_out(node) {
+            let (answer, after_ms) = outside.receivers.reached(&told, &mut outside.random);
+            outside.trace(|| format!("{} gets {}: {answer:?}", told.receiver, told.message.key));
+            outside.after(after_ms, Event::Answered { node, life, told, answer });
+        } else {
+            let reason = "no route to host".to_owned();
+            let answer = model::entry::Answer::Failed { reason, retry_after_seconds: None };
+            outside.after(100, Event::Answered { node, life, told, answer });
         }
     }
 
-    pub(crate) fn now(&self) -> Timestamp {
-        Timestamp::from_ms(BEGIN_MS + self.seconds as i64 * 1000)
+    fn act(&mut self, deed: Deed) {
+        match deed {
+            Deed::Second => self.second(),
+            Deed::Ask { client, after } => self.ask(client, after),
+            Deed::Answered { client, asked, fate } => self.hear_answer(client, asked, fate),
+            Deed::BeatAnswered { beat, is_taken } => self.outside.record.beat_answered(&beat, is_taken),
+            Deed::Write { node, file } => {
+                let node = self.nodes.get_mut(&node);
+                let is_newer =
+                    |node: &&mut Node| node.disk.file.as_ref().is_some_and(|known| known.version < file.version);
+                if let Some(node) = node.filter(is_newer) {
+                    node.disk.file = Some(file);
+                }
+            }
+            Deed::Fault if self.is_bad_weather => {
+                self.fail();
+                let next_ms = self.outside.random.between(1, 2_000 * self.outside.record.plan.fault_every_seconds);
+                self.outside.after(next_ms, Event::Acts(Deed::Fault));
+            }
+            Deed::Fault => {}
+            Deed::Mend(Mending::Retire(node)) => self.mend(&Mending::Retire(node)),
+            Deed::Mend(mending) if self.is_bad_weather => self.mend(&mending),
+            Deed::Mend(_) => {}
+        }
     }
 
     fn second(&mut self) {
-        self.seconds += 1;
-        for target in &mut self.targets {
-            target.pass(&mut self.random);
-        }
-        self.look();
+        let outside = &mut self.outside;
+        outside.after(1_000, Event::Acts(Deed::Second));
+        outside.receivers.pass(&mut outside.random);
         self.beat();
-        self.apply(Body::Tick);
-        self.deliver();
+        invariants::each_second(self);
+        if !self.is_bad_weather {
+            return;
+        }
+        let outside = &mut self.outside;
+        outside.targets.pass(&mut outside.random);
+        if self.outside.random.happens(25) {
+            self.do_something();
+        }
+        let plan = self.outside.record.plan.clone();
+        if plan.is_changed && self.outside.random.happens(8) {
+            self.change_configuration();
+        }
+        if plan.is_rebuilt && self.outside.random.happens(6) {
+            self.rebuild();
+        }
     }
 
-    fn look(&mut self) {
-        let now = self.now();
-        let mut due: Vec<Due> = Vec::new();
-        self.schedule.turn(now, &mut due);
-        for round in due {
-            let Some(check) = self.state.target(round.slot).map(|(_, check)| check.clone()) else {
-                continue;
+    /// The node that leads as far as all know: of those that think so the one with the highest term.
+    pub(crate) fn leader(&self) -> Option<NodeId> {
+        let leads = |node: &&Node| node.life.as_ref().is_some_and(|life| life.raft.leading().is_some());
+        self.nodes.values().filter(leads).max_by_key(|node| node.disk.term).map(|node| node.id)
+    }
+
+    /// Whether all nodes are members that vote, and no change is under way.
+    pub(crate) fn is_together(&self) -> bool {
+        self.people.discontent().is_none() && self.nodes.keys().all(|node| self.is_settled_member(*node))
+    }
+
+    /// Whether a node is a voting member in the eyes of the leader, and nobody votes who is not there.
+    pub(crate) fn is_settled_member(&self, id: NodeId) -> bool {
+        let Some(leader) = self.leader().and_then(|leader| self.nodes.get(&leader)) else { return false };
+        let Some(life) = &leader.life else { return false };
+        let (since, newest) = leader.disk.log.newest_voters();
+        *since <= life.raft.committed
+            && newest.voting.contains(&id)
+            && newest.voting.len() == self.nodes.len()
+            && life.state.members().count() == self.nodes.len()
+            && life.state.member(id).is_some()
+    }
+
+    /// The nodes that are well and together with a leader that a majority follows, over good lines.
+    pub(crate) fn well_nodes(&self) -> BTreeSet<NodeId> {
+        let now_ms = self.outside.now;
+        let is_awake = |node: &&Node| node.life.is_some() && !node.is_paused(now_ms);
+        let Some(leader) = self.leader().and_then(|leader| self.nodes.get(&leader)).filter(is_awake) else {
+            return BTreeSet::new();
+        };
+        let Some(life) = leader.life.as_ref().filter(|_| self.outside.network.is_good()) else {
+            return BTreeSet::new();
+        };
+        let (_, newest) = leader.disk.log.newest_voters();
+        // Who is on its way in or out hears no log, or not yet.
+        let belongs = |id: NodeId| newest.voting.contains(&id) && life.state.member(id).is_some();
+        let is_with =
+            |node: &&Node| belongs(node.id) && (node.id == leader.id || self.outside.network.joins(node.id, leader.id));
+        let with: BTreeSet<NodeId> = self.nodes.values().filter(is_awake).filter(is_with).map(|node| node.id).collect();
+        if newest.is_majority(|node| with.contains(&node)) { with } else { BTreeSet::new() }
+    }
+
+    /// The living nodes that can have no leader with a majority and have no reason
+    /// to believe otherwise: those of which no line leads anywhere, and if too few
+    /// live, all that hear nobody who still takes himself for the leader.
+    pub(crate) fn lonely_nodes(&self) -> BTreeSet<NodeId> {
+        let now_ms = self.outside.now;
+        let awake: BTreeSet<NodeId> = self
+            .nodes
+            .values()
+            .filter(|node| node.life.is_some() && !node.is_paused(now_ms))
+            .map(|node| node.id)
+            .collect();
+        let network = &self.outside.network;
+        let is_lonely = |node: &NodeId| {
+            let Some(known) = self.nodes.get(node) else { return false };
+            let (_, newest) = known.disk.log.newest_voters();
+            let is_alone = awake
+                .iter()
+                .all(|other| other == node || !network.leads(*node, *other) && !network.leads(*other, *node));
+            let are_few = !newest.is_majority(|node| awake.contains(&node));
+            let leads = |other: &NodeId| {
+                let life = self.nodes.get(other).and_then(|other| other.life.as_ref());
+                life.is_some_and(|life| life.raft.leading().is_some())
             };
-            let outcome = self.targets[round.slot.0 as usize].outcome(&mut self.random);
-            self.story.rounds += 1;
-            match outcome {
-                Outcome::Fail => *self.failed_rounds.entry(round.slot).or_default() += 1,
-                Outcome::Pass | Outcome::Degraded | Outcome::Own => {}
-            }
-            let is_news = self.schedule.finished(round.slot, &check, outcome, now);
-            let failure = Failure { cause: Cause::Refused, sentence: "made up".to_owned() };
-            let detail =
-                (outcome != Outcome::Pass).then(|| Box::new(Detail { failure: Some(failure), ..Detail::default() }));
-            let observation =
-                Observation { slot: round.slot, scheduled: round.scheduled, outcome, latency_us: 1_000, detail };
-            self.collector.add(observation, is_news, now);
-        }
-        while let Some(batch) = self.collector.take(now) {
-            self.apply(Body::Results(batch));
-        }
+            let hears_leader = awake.iter().any(|other| other != node && leads(other) && network.leads(*other, *node));
+            newest.voting.contains(node) && (are_few && !hears_leader || is_alone && newest.voting.len() > 1)
+        };
+        awake.iter().copied().filter(is_lonely).collect()
     }
 
-    /// Heartbeats come on the dot as long as their senders are well.
-    fn beat(&mut self) {
-        let now = self.now();
-        for slot in self.state.slots().collect::<Vec<_>>() {
-            let Some((_, Check { kind: CheckKind::Heartbeat(heartbeat), .. })) = self.state.target(slot) else {
-                continue;
-            };
-            let HeartbeatSchedule::Period(period) = heartbeat.expected else { continue };
-            if !self.seconds.is_multiple_of(period.as_secs()) {
-                continue;
-            }
-            match self.targets[slot.0 as usize].outcome(&mut self.random) {
-                Outcome::Pass | Outcome::Degraded => {
-                    let outcome = Outcome::Pass;
-                    let observation = Observation { slot, scheduled: now, outcome, latency_us: 0, detail: None };
-                    self.collector.add(observation, true, now);
-                }
-                Outcome::Fail | Outcome::Own => *self.failed_rounds.entry(slot).or_default() += 1,
-            }
-        }
-        while let Some(batch) = self.collector.take(now) {
-            self.apply(Body::Results(batch));
-        }
-    }
-
-    fn deliver(&mut self) {
-        let (due, _) = delivery::due(&self.state, self.now(), NodeId(1), &self.in_flight);
-        for delivery in due {
-            let (key, attempt) = (delivery.message.key.clone(), delivery.attempt + 1);
-            self.apply(Body::AttemptBegins { key: key.clone(), attempt, node: NodeId(1) });
-            self.in_flight.insert(key.clone());
-            let works = self.receivers_well || self.random.happens(600);
-            if works {
-                let (receiver, message) = (delivery.receiver.clone(), &delivery.message);
-                self.taken.push(Taken {
-                    receiver,
-                    key: key.clone(),
-                    thread: message.thread.clone(),
-                    step: message.step,
-                });
-            }
-            // The node may die between the receiver's answer and its entry.
-            if self.random.happens(20) {
-                self.die();
-                return;
-            }
-            let failed = Answer::Failed { reason: "made up".to_owned(), retry_after_seconds: None };
-            let answer = if works { Answer::Delivered { said: "ok".to_owned() } } else { failed };
-            self.apply(Body::AttemptEnded { key: key.clone(), attempt, answer });
-            self.in_flight.remove(&key);
-        }
-    }
-
-    /// The process is killed and starts again from its snapshot and its log.
-    fn die(&mut self) {
-        self.story.deaths += 1;
-        let mut replayed = State::decode(&self.snapshot).expect("an own snapshot");
-        for (index, entry) in &self.tail {
-            replayed.apply(*index, entry);
-        }
-        self.replayed_equal &= replayed == self.state;
-        self.state = replayed;
-        self.in_flight.clear();
-        self.schedule = Schedule::new(self.now());
-        self.planned.clear();
-        let incarnation = self.story.deaths + 1;
-        self.collector = Collector::new(local(), NodeId(1), incarnation);
-        self.plan_rounds();
-    }
-
-    /// What stays the same keeps its schedule.
-    fn plan_rounds(&mut self) {
-        let now = self.now();
-        let mut before = std::mem::take(&mut self.planned);
-        let slots: Vec<CheckSlot> = self.state.slots().collect();
-        for (order, slot) in slots.into_iter().enumerate() {
-            let Some((_, check)) = self.state.target(slot) else { continue };
-            if self.targets.len() <= slot.0 as usize {
-                self.targets.resize(slot.0 as usize + 1, Target::new());
-            }
-            if matches!(check.kind, CheckKind::Heartbeat(_)) {
-                continue;
-            }
-            if before.remove(&slot).as_ref() != Some(check) {
-                self.schedule.insert(slot, check, now, order);
-            }
-            self.planned.insert(slot, check.clone());
-        }
-        before.into_keys().for_each(|slot| self.schedule.remove(slot));
-    }
-
-    fn change(&mut self) {
-        let before = self.configuration.receivers.clone();
-        changes::change(&mut self.random, &mut self.configuration, self.index);
-        let gone = before.into_iter().filter(|receiver| self.configuration.receiver(&receiver.id).is_none());
-        self.removed.extend(gone.map(|receiver| receiver.id));
-        self.reload();
-    }
-
-    fn reload(&mut self) {
-        let digest = format!("simulated-{}", self.index);
-        let bytes = self.configuration.encode();
-        self.command(Action::StoreConfiguration { digest: digest.clone(), part: 0, parts: 1, bytes });
-        self.command(Action::ActivateConfiguration { digest, offered_by: None });
-        self.plan_rounds();
-    }
-
-    fn end_work(&mut self) {
-        let work: Vec<MaintenanceId> = self.state.maintenance().map(|work| work.id.clone()).collect();
-        if !work.is_empty() {
-            let maintenance = work[self.random.between(0, work.len() as u64) as usize].clone();
-            self.command(Action::EndMaintenance { maintenance });
-        }
-    }
-
-    fn plan_work(&mut self) {
-        let services: Vec<ServiceId> = self.state.services().map(|(service, _)| service.id.clone()).collect();
-        let at = self.random.between(0, services.len() as u64) as usize;
-        let impact = [Impact::AtRisk, Impact::Degraded, Impact::Outage][self.random.between(0, 3) as usize];
-        let from = self.now().plus(Duration::from_secs(self.random.between(0, 300)));
-        let until = from.plus(Duration::from_secs(self.random.between(60, 1800)));
-        let id = MaintenanceId::new(&format!("work-{}", self.index)).expect("a legal id");
-        self.command(Action::ScheduleMaintenance(Maintenance {
-            id,
-            title: "made-up work".to_owned(),
-            from,
-            until,
-            services: vec![services[at].clone()],
-            impact,
-        }));
-    }
-
-    fn command(&mut self, action: Action) {
-        let key = format!("key-{}", self.index);
-        let command =
-            Command { actor: "sim".to_owned(), origin: Origin::CommandLine, key, expected_revision: None, action };
-        self.apply(Body::Command(command));
-    }
-
-    fn apply(&mut self, body: Body) {
-        self.index += 1;
-        let entry = Entry { at: self.now(), body };
-        self.state.apply(self.index, &entry);
-        self.tail.push((self.index, entry));
-        if self.tail.len() >= 500 {
-            self.snapshot = self.state.encode();
-            self.tail.clear();
-        }
+    /// Whether enough places of each check of a service have a node that makes checks.
+    pub(crate) fn is_watchable(&self, state: &State, service: &Service) -> bool {
+        let has_node = |location: &&LocationId| {
+            state.members().any(|known| known.member.location == **location && known.makes_checks())
+        };
+        service.checks.iter().all(|check| {
+            matches!(check.kind, CheckKind::Heartbeat(_))
+                || check.from.iter().filter(has_node).count() * 2 > check.from.len()
+        })
     }
 }

@@ -1,15 +1,9 @@
 //! Some seeds in every test run; `cargo xtask sim` runs as many as wanted.
 
 #[test]
-fn nothing_is_violated_in_forty_runs() {
-    for seed in 1..=40 {
-        let told = sim::run(seed).unwrap_or_else(|violation| {
-            panic!(
-                "seed {seed}: {} does not hold: {}; again: cargo xtask sim 1 {seed}",
-                violation.property, violation.found
-            )
-        });
-        assert!(told.rounds > 300, "seed {seed} watched nothing: {told:?}");
+fn nothing_is_violated() {
+    for seed in 1..=15 {
+        sim::run(seed).unwrap_or_else(|violation| panic!("{violation}"));
     }
 }
 

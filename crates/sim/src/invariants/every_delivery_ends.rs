@@ -1,5 +1,6 @@
 //! Every delivery that was decided is delivered when the receivers are well
-//! again, and everybody who was told of a begin is told of its end, except who was removed meanwhile.
+//! again, and everybody who was told of a begin is told of its end, except who
+//! was removed meanwhile or refused to listen.
 
 use crate::world::World;
 use control::delivery::DeliveryState;
@@ -7,19 +8,29 @@ use model::id::ReceiverId;
 use model::message::Step;
 
 pub(super) fn holds(world: &World) -> Result<(), String> {
-    let stays = |receiver: &ReceiverId| !world.removed.contains(receiver);
-    for delivery in world.state.deliveries().filter(|delivery| stays(&delivery.receiver)) {
-        if !matches!(delivery.state, DeliveryState::Delivered { .. }) {
-            return Err(format!("{} is {}", delivery.message.key, delivery.state.name()));
+    let Some(state) = world.nodes.values().find_map(|node| Some(&node.life.as_ref()?.state)) else {
+        return Err("no node lives".to_owned());
+    };
+    let receivers = &world.outside.receivers;
+    let removed = &world.outside.record.watches.acknowledged_commands_survive.receivers_removed;
+    let stays = |receiver: &ReceiverId| !removed.contains(receiver);
+    let is_taken = |key: &str| receivers.taken.iter().any(|taken| taken.key == key);
+    for delivery in state.deliveries().filter(|delivery| stays(&delivery.receiver)) {
+        let key = &delivery.message.key;
+        if receivers.refused.contains(key) {
+            continue;
         }
-        if !world.taken.iter().any(|taken| taken.key == delivery.message.key) {
-            return Err(format!("{} counts as delivered, but nobody took it", delivery.message.key));
+        if !matches!(delivery.state, DeliveryState::Delivered { .. }) {
+            return Err(format!("{key} is {}", delivery.state.name()));
+        }
+        if !is_taken(key) {
+            return Err(format!("{key} counts as delivered, but nobody took it"));
         }
     }
-    for incident in world.state.incidents().filter(|incident| !incident.is_open()) {
+    for incident in state.incidents().filter(|incident| !incident.is_open()) {
         for receiver in incident.told.iter().filter(|receiver| stays(receiver)) {
             let key = format!("incident-{}-{receiver}-{}", incident.id, Step::Resolved.name());
-            if !world.taken.iter().any(|taken| taken.key == key) {
+            if !is_taken(&key) && !receivers.refused.contains(&key) {
                 return Err(format!("{receiver} was told that incident {} began, never that it ended", incident.id));
             }
         }

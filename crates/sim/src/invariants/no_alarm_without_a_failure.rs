@@ -1,28 +1,30 @@
-//! No incident of an outage without as many failed rounds as its check demands.
+//! No incident of an outage is opened unless a check of its service is down,
+//! and none of a limp unless one is at least degraded.
 
-use crate::world::World;
-use model::check::CheckKind;
-use model::verdict::ServiceStatus;
+use super::Moment;
+use crate::record::Story;
+use model::id::IncidentId;
+use model::verdict::{ServiceStatus, Verdict};
 
-pub(super) fn holds(world: &World) -> Result<(), String> {
-    // A check that failed may be gone by now.
-    if world.is_changed {
-        return Ok(());
-    }
-    for incident in world.state.incidents().filter(|incident| incident.worst == ServiceStatus::Down) {
-        let failed = world.state.slots_of(&incident.service).iter().any(|slot| {
-            let demanded = world.state.target(*slot).map_or(1, |(_, check)| match check.kind {
-                CheckKind::Heartbeat(_) => 1,
-                _ => u64::from(check.down_after),
-            });
-            world.failed_rounds.get(slot).is_some_and(|failed| *failed >= demanded)
-        });
-        if !failed {
-            return Err(format!(
-                "incident {} ({}) was opened although no check failed often enough",
-                incident.id, incident.title
-            ));
+#[derive(Debug, Default)]
+pub(super) struct Watch {
+    known: Option<IncidentId>,
+}
+
+impl Watch {
+    pub(super) fn entry(&mut self, moment: &Moment<'_>, story: &mut Story) -> Result<(), String> {
+        let before = self.known;
+        for incident in moment.state.incidents().filter(|incident| Some(incident.id) > before) {
+            self.known = self.known.max(Some(incident.id));
+            story.incidents += 1;
+            let slots = moment.state.slots_of(&incident.service);
+            let worst = slots.iter().filter_map(|slot| moment.state.check(*slot)).map(|known| known.verdict).max();
+            let wanted = if incident.worst == ServiceStatus::Down { Verdict::Down } else { Verdict::Degraded };
+            if worst < Some(wanted) {
+                let (id, title) = (incident.id, &incident.title);
+                return Err(format!("incident {id} ({title}) is opened although no check is {}", wanted.name()));
+            }
         }
+        Ok(())
     }
-    Ok(())
 }
