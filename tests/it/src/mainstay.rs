@@ -68,6 +68,11 @@ impl Mainstay {
         mainstay
     }
 
+    /// From its next start on it has this environment variable too.
+    pub fn set(&mut self, name: &str, value: &str) {
+        self.variables.push((name.to_owned(), value.to_owned()));
+    }
+
     /// Replaces the configuration file, at once as a careful editor does.
     ///
     /// # Panics

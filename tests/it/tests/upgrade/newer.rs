@@ -1,7 +1,5 @@
-//! What an older version wrote is opened, what a newer one wrote is refused:
-//! each stored form in turn, with one clear error and nothing touched.
-
-#![expect(clippy::unwrap_used, reason = "a test that cannot go on stops where it stands")]
+//! What a newer version wrote is refused: each stored form in turn, with one
+//! clear error and nothing touched.
 
 use it::mainstay::Mainstay;
 use it::program::require;
