@@ -17,8 +17,10 @@
 //! unit is small enough that a caller can limit all that between two of them.
 //!
 //! What a digest does *not* cover: details of rounds, which travel with the
-//! results but are bounded by bytes a day in the order they came; and the
-//! precision of latencies, which has to be the same on nodes that compare.
+//! results but are bounded by bytes a day in the order they came. A node can
+//! lack one without anybody noticing if two nodes reported the same round and
+//! it missed the report with the detail. And the precision of latencies, which
+//! has to be the same on nodes that compare.
 //!
 //! Reading order: `digest`, `unit` (the stored form), `export`, `import`,
 //! `rollups` (importing those).
