@@ -52,16 +52,17 @@ pub(crate) async fn propose(parts: &Parts, body: Body) -> Result<Proposed, Propo
             Ok(proposed) => return Ok(proposed),
             Err(error) => error,
         };
+        may_be_there |= matches!(error, Failed::Unknown);
+        // What may be there is asked after for longer: to know is worth a wait.
         let limit = if may_be_there { parts.timing.commit() } else { parts.timing.leaderless() };
         let is_late = began.elapsed() >= limit || is_cut_off(parts);
         match error {
             Failed::ForGood(_) if may_be_there => return Err(ProposeError::Unknown),
             Failed::ForGood(error) => return Err(error),
             Failed::Unknown if is_late || !can_be_repeated(&body) => return Err(ProposeError::Unknown),
-            Failed::Unknown => may_be_there = true,
             Failed::NotTaken if is_late && may_be_there => return Err(ProposeError::Unknown),
             Failed::NotTaken if is_late => return Err(ProposeError::NoQuorum),
-            Failed::NotTaken => {}
+            Failed::NotTaken | Failed::Unknown => {}
         }
         if parts.has_failed() {
             return Err(ProposeError::Stopped);
@@ -72,8 +73,7 @@ pub(crate) async fn propose(parts: &Parts, body: Body) -> Result<Proposed, Propo
 
 /// Whether this node has been without a majority for longer than an election takes.
 fn is_cut_off(parts: &Parts) -> bool {
-    let quorum = parts.quorum();
-    !quorum.is_there && quorum.since.is_some_and(|since| since > parts.timing.leaderless())
+    parts.alone_for().is_some_and(|alone| alone > parts.timing.leaderless())
 }
 
 /// Who leads, waited for as long as a proposal is.
@@ -134,7 +134,13 @@ impl From<ProposeError> for Failed {
 async fn there(parts: &Parts, leader: NodeId, body: &Body) -> Result<Proposed, Failed> {
     // The stamp is the leader's; the form of an entry is the one that is versioned.
     let bytes = Entry { at: Timestamp::EPOCH, body: body.clone() }.encode();
-    let called = parts.peers.call(leader, wire::PROPOSE, bytes, parts.timing.commit() + WAY).await;
+    let call = parts.peers.call(leader, wire::PROPOSE, bytes, parts.timing.commit() + WAY);
+    // A leader that stands still answers late or never; what can be repeated
+    // does not wait for it when there is another one.
+    let called = tokio::select! {
+        called = call => called,
+        () = another_leads(parts, leader), if can_be_repeated(body) => return Err(Failed::Unknown),
+    };
     let answer = match called {
         Ok(bytes) => wire::decode::<Answer>(&bytes).map_err(|_: WireError| Failed::Unknown)?,
         Err(error) if error.is_perhaps_done() => return Err(Failed::Unknown),
@@ -156,6 +162,16 @@ async fn there(parts: &Parts, leader: NodeId, body: &Body) -> Result<Proposed, F
         Answer::DiskFull => Err(Failed::ForGood(ProposeError::DiskFull)),
         // It stops; the next leader may know more.
         Answer::Stopped => Err(Failed::Unknown),
+    }
+}
+
+/// Waits until another node leads than the one that is asked.
+async fn another_leads(parts: &Parts, asked: NodeId) {
+    let mut server = parts.raft.server_metrics();
+    let is_another = |leader: Option<NodeId>| leader.is_some_and(|leader| leader != asked);
+    // It cannot end while the node runs.
+    if server.wait_for(|metrics| is_another(metrics.current_leader)).await.is_err() {
+        std::future::pending().await
     }
 }
 

@@ -45,6 +45,9 @@ pub(crate) struct Parts {
     pub(crate) leads: watch::Sender<bool>,
     /// Since when it does.
     pub(crate) leads_since: Mutex<Option<Instant>>,
+    /// Since when this node sees no majority, looked at again and again; after a
+    /// pause of the whole process it begins anew.
+    pub(crate) alone_since: Mutex<Option<Instant>>,
     /// While it hands over, the proposer waits.
     pub(crate) hands_over: watch::Sender<bool>,
     /// Held by whoever changes the members: one change at a time.
@@ -150,9 +153,20 @@ impl Parts {
         *self.leads_since.lock().expect("no panic while it is held")
     }
 
-    /// Says whether this node leads, to all who wait to hear it.
+    /// For how long this node has seen that there is no majority.
+    pub(crate) fn alone_for(&self) -> Option<Duration> {
+        self.alone_since.lock().expect("no panic while it is held").map(|since| since.elapsed())
+    }
+
+    /// Looks whether a majority is there, and says whether this node leads, to
+    /// all who wait to hear it.
     pub(crate) fn say_who_leads(&self) {
-        let leads = self.is_leader() && self.quorum().is_there;
+        let has_quorum = self.quorum().is_there;
+        let leads = self.is_leader() && has_quorum;
+        {
+            let mut alone = self.alone_since.lock().expect("no panic while it is held");
+            *alone = if has_quorum { None } else { alone.or_else(|| Some(Instant::now())) };
+        }
         let mut since = self.leads_since.lock().expect("no panic while it is held");
         if since.is_some() != leads {
             if leads {

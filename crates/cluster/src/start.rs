@@ -116,6 +116,7 @@ pub(crate) async fn start(
         proposals,
         leads: watch::Sender::new(false),
         leads_since: Mutex::new(None),
+        alone_since: Mutex::new(None),
         hands_over: watch::Sender::new(false),
         changes_members: tokio::sync::Mutex::new(()),
         writes: tokio::sync::Mutex::new(()),

@@ -19,6 +19,9 @@ use tokio::runtime::Runtime;
 /// Longest wait for anything that should come about.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 
+/// Threads of each node's runtime.
+const WORKERS: usize = 2;
+
 /// The digest of the state after each entry, and the key of the command in it.
 pub(crate) type Digests = Arc<Mutex<BTreeMap<u64, (u32, String)>>>;
 
@@ -114,7 +117,7 @@ impl Machine {
 
     /// Starts the node, and waits while its predecessor ends.
     pub(crate) fn try_start(&mut self) -> Result<(), OpenError> {
-        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(WORKERS).enable_all().build().unwrap();
         let deadline = Instant::now() + PATIENCE;
         let node = loop {
             let may_found = self.name == "a";
@@ -149,6 +152,13 @@ impl Machine {
             runtime.shutdown_background();
         }
         self.node = None;
+    }
+
+    /// Makes it stand still for a while, as a stopped process does.
+    pub(crate) fn pause(&self, span: Duration) {
+        for _ in 0..WORKERS {
+            self.runtime.as_ref().unwrap().spawn(async move { std::thread::sleep(span) });
+        }
     }
 
     pub(crate) fn stop(&mut self) {
