@@ -28,14 +28,6 @@ pub(crate) struct Seeds {
     keep_going: bool,
 }
 
-/// How many kills.
-#[derive(Debug, Args)]
-pub(crate) struct Kills {
-    /// Kills of the real binary, about a second each
-    #[arg(default_value_t = 1_000)]
-    kills: u64,
-}
-
 /// Runs the simulator.
 pub(crate) fn run(seeds: &Seeds) -> Result<()> {
     let mut command = process::cargo(&["run", "--release", "--quiet", "--package", "sim", "--"])?;
@@ -43,12 +35,5 @@ pub(crate) fn run(seeds: &Seeds) -> Result<()> {
     command.arg("--first").arg(seeds.first.unwrap_or(seeds.from).to_string());
     command.arg("--steps").arg(seeds.steps.to_string());
     command.args(seeds.keep_going.then_some("--keep-going"));
-    process::run(&mut command)
-}
-
-/// Kills the real binary over and over, under load.
-pub(crate) fn soak(kills: &Kills) -> Result<()> {
-    let mut command = process::cargo(&["test", "--package", "it", "--test", "kills"])?;
-    command.env("MAINSTAY_KILLS", kills.kills.to_string());
     process::run(&mut command)
 }
