@@ -32,6 +32,9 @@ const REMEMBERED_MAX: usize = 20;
 /// trouble to pass, short beside any interval that makes sense.
 const RETRY_AFTER: Duration = Duration::from_secs(300);
 
+/// Rest while an order has its turn.
+const TURN_AFTER: Duration = Duration::from_secs(1);
+
 /// The desk of a node.
 pub(crate) struct Desk {
     house: Arc<House>,
@@ -145,7 +148,11 @@ impl Desk {
         let due = plan.timetable.last(now).minute();
         let failed = match self.newest(plan).await {
             Ok(newest) if !plan.timetable.is_due(newest, now) => None,
-            Ok(_) => self.due(plan).await.err().map(|error| (format!("that was due {due} failed"), error)),
+            Ok(_) => match self.due(plan).await {
+                Ok(true) => None,
+                Ok(false) => return now.plus(TURN_AFTER),
+                Err(error) => Some((format!("that was due {due} failed"), error)),
+            },
             // Perhaps it is there; nobody can tell.
             Err(error) => Some((format!("that was due {due} cannot be looked for"), error)),
         };
@@ -166,13 +173,13 @@ impl Desk {
         }
     }
 
-    /// Makes a backup of the timetable, and removes those that are too many then.
-    async fn due(self: &Arc<Self>, plan: &Plan) -> anyhow::Result<()> {
+    /// Makes a backup of the timetable, and removes those that are too many
+    /// then; false if an order has its turn first.
+    async fn due(self: &Arc<Self>, plan: &Plan) -> anyhow::Result<bool> {
         let (passphrase, recipients) = (plan.passphrase.clone(), plan.recipients.clone());
         let encryption = tokio::task::spawn_blocking(move || encryption(passphrase.as_ref(), &recipients)).await??;
         let order = Order { target: plan.target.clone(), encryption };
-        // An order that was just begun is in the queue; it comes first and this again.
-        let Some(run) = self.begin(true, &order) else { return Ok(()) };
+        let Some(run) = self.begin(true, &order) else { return Ok(false) };
         let overdue = plan.timetable.next(run.started);
         let carried_out = self.carry_out(&run, order);
         let mut carried_out = std::pin::pin!(carried_out);
@@ -190,7 +197,8 @@ impl Desk {
             }
         }?;
         let (target, maker, timetable) = (plan.target.clone(), self.maker.clone(), plan.timetable);
-        tokio::task::spawn_blocking(move || remove_surplus(&target, &maker, timetable, &made)).await?
+        tokio::task::spawn_blocking(move || remove_surplus(&target, &maker, timetable, &made)).await??;
+        Ok(true)
     }
 
     async fn newest(&self, plan: &Plan) -> anyhow::Result<Option<Timestamp>> {

@@ -70,9 +70,7 @@ async fn look_on(client: &Client, number: u64, is_silent: bool) -> anyhow::Resul
             bar.finish_and_clear();
             return Ok(backup);
         };
-        bar.set_message(phase.clone());
-        bar.set_length(backup.total_bytes);
-        bar.set_position(backup.done_bytes);
+        show(&bar, phase, backup.done_bytes, backup.total_bytes);
         tokio::time::sleep(LOOK_EVERY).await;
     }
 }
@@ -82,10 +80,20 @@ pub(super) fn bar(is_silent: bool) -> ProgressBar {
     if is_silent || !std::io::stderr().is_terminal() {
         return ProgressBar::hidden();
     }
-    let template = "{msg:>10} {bar:40} {decimal_bytes:>9} of {decimal_total_bytes}, {eta} left";
+    // Fits 80 columns; a bar that wraps leaves lines behind.
+    let template = "{msg:>10} {bar:30} {decimal_bytes:>9} of {decimal_total_bytes}, {eta} left";
     let bar = ProgressBar::new(0);
     bar.set_style(ProgressStyle::with_template(template).expect("a constant template"));
     bar
+}
+
+/// Moves the bar. Before it is known how much there is to do, there is none.
+pub(super) fn show(bar: &ProgressBar, phase: &str, done: u64, total: u64) {
+    if total > 0 {
+        bar.set_length(total);
+        bar.set_position(done);
+        bar.set_message(phase.to_owned());
+    }
 }
 
 /// The server works in another directory. A slash at the end, which makes a

@@ -124,9 +124,7 @@ async fn with_bar<T: Send + 'static>(
             }
             () = tokio::time::sleep(LOOK_EVERY) => {
                 let (phase, done, total) = shown.get();
-                bar.set_message(phase.name());
-                bar.set_length(total);
-                bar.set_position(done);
+                backup::show(&bar, phase.name(), done, total);
             }
         }
     }
