@@ -243,7 +243,11 @@ async fn read_position(parts: &Parts) -> Option<u64> {
     if leader == parts.me {
         return confirmed_position(parts).await;
     }
-    let answer = parts.peers.call(leader, wire::READ, Vec::new(), parts.timing.read()).await.ok()?;
+    let call = parts.peers.call(leader, wire::READ, Vec::new(), parts.timing.read());
+    let answer = tokio::select! {
+        answer = call => answer.ok()?,
+        () = another_leads(parts, leader) => return None,
+    };
     wire::decode::<Option<u64>>(&answer).ok()?
 }
 

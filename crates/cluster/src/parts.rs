@@ -76,6 +76,11 @@ impl Voters {
         self.0.iter().any(|voters| voters.contains(&node))
     }
 
+    /// Whether they are being changed.
+    pub(crate) fn is_joint(&self) -> bool {
+        self.0.len() > 1
+    }
+
     pub(crate) fn is_only(&self, node: NodeId) -> bool {
         self.all() == BTreeSet::from([node])
     }

@@ -35,6 +35,9 @@ pub struct Status {
     pub without_quorum_for: Option<Duration>,
     /// Nodes that vote.
     pub voters: usize,
+    /// Whether those that vote are being changed: until that is done a majority
+    /// of the former and of the future ones is needed.
+    pub is_changing_voters: bool,
     /// Nodes that belong to the cluster by the state.
     pub members: usize,
     /// Bytes of entries in the log.
@@ -77,7 +80,7 @@ pub(crate) fn of(parts: &Parts) -> Status {
     let metrics = parts.raft.metrics().borrow().clone();
     let published = parts.shared.published();
     let room = parts.gauge.get();
-    let quorum = parts.quorum();
+    let (quorum, voters) = (parts.quorum(), parts.voters());
     let (last_position, log_bytes) = {
         let view = parts.store.view();
         (view.last.map_or(0, |id| id.index), view.bytes)
@@ -92,7 +95,8 @@ pub(crate) fn of(parts: &Parts) -> Status {
         leader: parts.leader(),
         has_quorum: quorum.is_there,
         without_quorum_for: if quorum.is_there { None } else { quorum.since },
-        voters: parts.voters().all().len(),
+        voters: voters.all().len(),
+        is_changing_voters: voters.is_joint(),
         members: published.state.members().count(),
         log_bytes,
         free_bytes: crate::filesystem::free_bytes(&parts.directory).unwrap_or(0),

@@ -279,7 +279,11 @@ impl Together {
     }
 
     pub(crate) fn wait_for_voters(&self, count: usize) {
-        self.wait(|machine| machine.node().status().voters == count, &format!("{count} voters"));
+        let has_them = |machine: &Machine| {
+            let status = machine.node().status();
+            status.voters == count && !status.is_changing_voters
+        };
+        self.wait(has_them, &format!("{count} voters"));
     }
 
     /// Waits until something holds on every node that is up.
