@@ -51,6 +51,6 @@ pub(crate) fn named(name: &str) -> ServiceStatus {
 
 /// A bar of a fixed width, filled as far as something is done.
 pub(crate) fn part(done: u64, of: u64, width: usize) -> String {
-    let filled = if of == 0 { width } else { ((done.min(of) * width as u64) / of) as usize };
+    let filled = (done.min(of) * width as u64).checked_div(of).map_or(width, |filled| filled as usize);
     format!("{}{}", "█".repeat(filled), "░".repeat(width - filled))
 }
