@@ -15,6 +15,7 @@
 use crate::decision::Reason;
 use crate::delivery;
 use crate::judge::{self, Reading, Seen};
+use crate::members::MemberState;
 use crate::rounds;
 use crate::standing;
 use crate::state::{Effect, State};
@@ -152,7 +153,11 @@ fn compare(state: &State, id: &LocationId) -> Comparison {
         let (Some((_, check)), Some(known)) = (state.target(*slot), state.check(*slot)) else {
             continue;
         };
-        let Some(begin) = known.seens.iter().find(|seen| seen.location == number).map(|seen| seen.run_start) else {
+        let is_heard = |seen: &Seen| state.now().since(seen.last) <= judge::silent_after(check);
+        // What it saw before it fell silent says nothing of it now: it may be gone.
+        let Some(begin) =
+            known.seens.iter().find(|seen| seen.location == number && is_heard(seen)).map(|seen| seen.run_start)
+        else {
             continue;
         };
         // That it worked before it began to fail here says nothing; that it failed before, something.
@@ -160,7 +165,7 @@ fn compare(state: &State, id: &LocationId) -> Comparison {
             seen.location != number
                 && !aside.contains(&seen.location)
                 && (seen.fails > 0 || seen.last >= begin)
-                && state.now().since(seen.last) <= judge::silent_after(check)
+                && is_heard(seen)
         };
         let others = known.seens.iter().filter(has_looked).count();
         let fail = known.seens.iter().filter(has_looked).filter(|seen| seen.fails > 0).count();
@@ -182,7 +187,9 @@ pub(crate) fn review_ways_out(state: &mut State, effects: &mut BTreeSet<Effect>)
     for id in &configuration.locations {
         let is_cut = match state.asides.get(id).map(|aside| &aside.because) {
             Some(Because::NoWayOut { .. }) => true,
-            Some(Because::OddOneOut { .. }) | None => false,
+            // With its last node went who could have shown that it is over.
+            Some(Because::OddOneOut { .. }) => is_deserted(state, id),
+            None => false,
         };
         match (is_cut, way_out(state, id)) {
             (false, WayOut::Lost(text)) => {
@@ -202,8 +209,17 @@ enum WayOut {
     Unknown,
 }
 
+/// Whether none of the cluster's nodes that make checks stands there.
+fn is_deserted(state: &State, location: &LocationId) -> bool {
+    state.members().next().is_some() && standing_at(state, location).next().is_none()
+}
+
+fn standing_at<'a>(state: &'a State, location: &'a LocationId) -> impl Iterator<Item = &'a MemberState> {
+    state.members().filter(move |known| known.makes_checks() && known.member.location == *location)
+}
+
 fn way_out(state: &State, location: &LocationId) -> WayOut {
-    let standing = || state.members().filter(|known| known.makes_checks() && known.member.location == *location);
+    let standing = || standing_at(state, location);
     if standing().next().is_none() {
         return WayOut::Works;
     }

@@ -217,7 +217,9 @@ fn note(known: &mut CheckState, check: &Check, observation: &Observation) {
         known.looked = Some(known.looked.map_or(observation.scheduled, |before| before.max(observation.scheduled)));
     }
     if let (CheckKind::Heartbeat(heartbeat), Outcome::Pass) = (&check.kind, observation.outcome) {
-        known.deadline = Some(heartbeat::deadline(heartbeat, observation.scheduled));
+        // One that came in elsewhere and had to wait may be older than the last one.
+        let deadline = heartbeat::deadline(heartbeat, observation.scheduled);
+        known.deadline = Some(known.deadline.map_or(deadline, |before| before.max(deadline)));
     }
     if known.verdict == Verdict::Up && observation.outcome == Outcome::Pass {
         known.failure = None;

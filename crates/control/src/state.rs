@@ -288,7 +288,7 @@ impl State {
         // Alone there is no need to say which node.
         let name = self.member(condition.node).filter(|_| self.membership.members.len() > 1);
         let (subject, text) = match name.map(|known| &known.member.name) {
-            Some(name) => (format!("{}@{}", key.0.name(), key.1), format!("Node {name}: {}", condition.text)),
+            Some(name) => (members::condition_at(key.0, key.1), format!("Node {name}: {}", condition.text)),
             None => (key.0.name().to_owned(), condition.text.clone()),
         };
         match (self.conditions.get(&key).map(|(since, _)| *since), condition.holds) {

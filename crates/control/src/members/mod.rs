@@ -13,7 +13,7 @@ mod presence;
 mod source;
 
 pub(crate) use admit::{Changes, disinvite, distrust, found, invite, join, may_offer, offer, remove, trust, update};
-pub(crate) use presence::{egress, presence, tick};
+pub(crate) use presence::{condition_at, egress, presence, tick};
 pub(crate) use source::Sources;
 
 use model::member::{Authority, Digest, Invitation, Member, NodeId, Role};

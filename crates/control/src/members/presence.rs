@@ -8,6 +8,7 @@ use crate::aside;
 use crate::decision::Reason;
 use crate::delivery;
 use crate::state::{Effect, State};
+use model::entry::ConditionKind;
 use model::member::NodeId;
 use model::time::Timestamp;
 use std::collections::BTreeSet;
@@ -96,15 +97,29 @@ pub(crate) fn tick(state: &mut State, effects: &mut BTreeSet<Effect>) {
     }
 }
 
-/// Ends the alarms about a node that is taken out.
+/// Ends the alarms about a node that is taken out, and what it said of itself.
 pub(super) fn settle_removed(state: &mut State, node: NodeId, effects: &mut BTreeSet<Effect>) {
     let Some(name) = state.member(node).map(|known| known.member.name.clone()) else {
         return;
     };
     let title = format!("Node {name} is no longer a member");
-    for subject in [absent(node), cut_out(node)] {
+    let conditions = state.conditions.keys().filter(|(_, about)| *about == node).copied();
+    let conditions: Vec<ConditionKind> = conditions.map(|(kind, _)| kind).collect();
+    let mut subjects = vec![absent(node), cut_out(node)];
+    for kind in conditions {
+        state.conditions.remove(&(kind, node));
+        // It may have begun when the node was alone.
+        let raised = [condition_at(kind, node), kind.name().to_owned()].into_iter();
+        subjects.extend(raised.filter(|subject| state.is_raised(subject)).take(1));
+    }
+    for subject in subjects {
         end(state, &subject, &title, "It was removed; nothing is expected of it any more.", effects);
     }
+}
+
+/// The name under which it is raised that a condition holds on one of several nodes.
+pub(crate) fn condition_at(kind: ConditionKind, node: NodeId) -> String {
+    format!("{}@{node}", kind.name())
 }
 
 fn end(state: &mut State, subject: &str, title: &str, text: &str, effects: &mut BTreeSet<Effect>) {

@@ -2,7 +2,7 @@
 
 use crate::world::{World, key, location, node, token};
 use model::configuration::Configuration;
-use model::entry::{Action, Body};
+use model::entry::{Action, Body, Condition, ConditionKind};
 use model::limits::{AUTHORITIES_MAX, INVITATIONS_MAX, MEMBERS_MAX};
 use model::member::{Authority, Invitation, Member, NodeFacts, NodeId, Role};
 use std::time::Duration;
@@ -258,4 +258,18 @@ fn the_stored_form_loses_nothing() {
     world.apply(Body::Egress { node: NodeId(3), works: false, text: "no answer from anybody".to_owned() });
     let read = control::State::decode(&world.state.encode()).unwrap();
     assert_eq!(read, world.state);
+}
+
+#[test]
+fn what_a_removed_node_said_of_itself_is_over() {
+    let mut world = World::of(3);
+    let full = |number: u64| {
+        let (kind, node, text) = (ConditionKind::DiskFull, NodeId(number), "It is full.".to_owned());
+        Body::Condition(Condition { kind, node, holds: true, text })
+    };
+    world.apply(full(2));
+    world.apply(full(3));
+    world.accepted(Action::RemoveMember { node: NodeId(3) });
+    let left: Vec<_> = world.state.conditions().keys().copied().collect();
+    assert_eq!(left, [(ConditionKind::DiskFull, NodeId(2))]);
 }
