@@ -374,3 +374,63 @@ fn roll_ups_whose_results_have_expired_come_from_a_peer() {
     let pulled = pull_unit(&from, &into, old, usize::MAX);
     assert_eq!((pulled.new, pulled.expired), (0, 1), "what nobody keeps is not taken");
 }
+
+#[test]
+fn what_comes_while_a_day_is_rolled_up_again_is_in_its_roll_ups() {
+    let (one, other) = (directory(), directory());
+    let (whole, into) = (open(one.path()), open(other.path()));
+    for minute in 0..1_440u64 {
+        let results = [pass(0, at(minute * 60), minute as u32), pass(200, at(minute * 60), 7)];
+        put(&whole, minute + 1, &location("paris"), &results).unwrap();
+        if minute >= 720 {
+            put(&into, minute + 1, &location("paris"), &results).unwrap();
+        }
+    }
+    [&whole, &into].iter().for_each(|store| finish(store, at(86_400)));
+    let window = |number: u64| Unit::whole(Span::of(Kind::Results, at(number * 7_200)));
+    assert_eq!(pull_unit(&whole, &into, window(0), usize::MAX).new, 240);
+    // No more came for ten minutes, so the day is rolled up again: the first check, and then it pauses.
+    let noon = 2 * 86_400;
+    into.maintain(at(noon), Budget::default()).unwrap();
+    let report = into.maintain(at(noon + 700), Budget { results: 1 }).unwrap();
+    assert_eq!((report.rollups, report.is_done), (1, false));
+    for number in 1..6 {
+        assert_eq!(pull_unit(&whole, &into, window(number), usize::MAX).new, 240);
+    }
+    finish(&into, at(noon + 700));
+    assert_digests_equal(&whole, &into);
+    assert!(is_at_rest(&into));
+}
+
+#[test]
+fn a_roll_up_that_knows_more_is_not_replaced_by_one_that_knows_less() {
+    let (one, other) = (directory(), directory());
+    let whole = Store::open(one.path(), Options { raw_days: 1, ..exact() }).unwrap();
+    let into = open(other.path());
+    for minute in 0..4 * 1_440u64 {
+        let results = [pass(1, at(minute * 60), minute as u32 % 700)];
+        put(&whole, minute + 1, &location("paris"), &results).unwrap();
+        if minute >= 720 {
+            put(&into, minute + 1, &location("paris"), &results).unwrap();
+        }
+        if minute % 60 == 0 {
+            settle(&whole, at(minute * 60));
+        }
+    }
+    finish(&whole, at(4 * 86_400));
+    assert!(whole.range(CheckSlot(1), at(0), at(86_400), 9).unwrap().items.is_empty(), "the results have expired");
+    for kind in [Kind::FiveMinutes, Kind::Days] {
+        pull_unit(&whole, &into, Unit::whole(Span::of(kind, at(0))), usize::MAX);
+    }
+    let rounds = || {
+        let days = into.rollups(CheckSlot(1), Resolution::Day, at(0), at(86_400)).unwrap().items;
+        let spans = into.rollups(CheckSlot(1), Resolution::FiveMinutes, at(0), at(86_400)).unwrap().items;
+        (days[0].totals.rounds(), spans.iter().map(|span| span.totals.rounds()).sum::<u32>())
+    };
+    assert_eq!(rounds(), (720, 720), "what is not rolled up is answered from the results");
+    finish(&into, at(4 * 86_400));
+    assert_eq!(rounds(), (1_440, 1_440));
+    put(&into, 9_000, &location("paris"), &[pass(1, at(80_000), 5)]).unwrap();
+    finish(&into, at(5 * 86_400));
+    assert_eq!(rounds(), (1_440, 1_441), "the span that was late is made from results, the day is not");
+}
