@@ -4,12 +4,13 @@
 //! means. **A node that has failed answers nothing**, whatever it is asked.
 
 use crate::elector;
+use crate::failure::Failure;
 use crate::forward;
 use crate::handover;
 use crate::identity::ClusterId;
 use crate::invite;
 use crate::marks::Testimony;
-use crate::net::{Caller, Handler, Hello};
+use crate::net::{self, Caller, Handler, Hello};
 use crate::parts::Parts;
 use crate::pulse;
 use crate::remove;
@@ -84,8 +85,13 @@ impl Handler for Server {
 
     fn refused(&self, by: NodeId, why: &str) {
         // It is tried again and again.
-        if self.parts().is_ok_and(|parts| parts.peers.refused(by, why)) {
+        let Ok(parts) = self.parts() else { return };
+        if parts.peers.refused(by, why) {
             tracing::warn!(node = by, why, "a node does not admit this one");
+        }
+        // A removal is committed and for ever, so one that has applied it is enough.
+        if why == net::REMOVED {
+            parts.failure.report(Failure::Removed { node: parts.me });
         }
     }
 }

@@ -61,6 +61,7 @@ pub(crate) use key::{NodeKey, PrivateKey};
 pub(crate) use seal::ClusterKey;
 pub(crate) use stranger::ask_stranger;
 pub(crate) use ticket::ADDRESSES_MAX as TICKET_ADDRESSES_MAX;
+pub(crate) use tls::REMOVED;
 pub(crate) use verify::Trust;
 
 /// The one kind of request that a stranger may make.

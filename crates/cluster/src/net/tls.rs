@@ -25,6 +25,9 @@ use tokio::sync::watch;
 /// version could not take part in would be another name.
 const PROTOCOL: &[u8] = b"mst/1";
 
+/// What a peer that knows of our removal says.
+pub(crate) const REMOVED: &str = "this node was removed from the cluster";
+
 static PROVIDER: LazyLock<Arc<CryptoProvider>> = LazyLock::new(|| Arc::new(aws_lc_rs::default_provider()));
 
 pub(super) fn provider() -> Arc<CryptoProvider> {
@@ -96,7 +99,7 @@ pub(super) fn diagnose(error: io::Error, address: SocketAddr) -> DialError {
             }
         }
         Some(rustls::Error::AlertReceived(alert)) => match alert {
-            AlertDescription::CertificateRevoked => refused_there("this node was removed from the cluster"),
+            AlertDescription::CertificateRevoked => refused_there(REMOVED),
             AlertDescription::AccessDenied => refused_there("it knows this node by another key"),
             AlertDescription::UnknownCA => refused_there("it does not trust the authority of this node's certificate"),
             AlertDescription::CertificateExpired => {
