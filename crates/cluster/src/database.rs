@@ -6,9 +6,10 @@
 //! [`crate::meta`]. **Nothing read from the file is believed before its
 //! checksum was right and its place in the sequence too.**
 
+use crate::change::Change;
 use crate::meta::{self, META_PAGE, Meta};
 use crate::row::Row;
-use crate::stored::{StoredLogId, StoredVote};
+use crate::stored::StoredLogId;
 use crate::{files, wal};
 use rusqlite::{Connection, ErrorCode, OpenFlags, TransactionBehavior, params};
 use std::collections::VecDeque;
@@ -23,8 +24,6 @@ const CHECKPOINT_BYTES: u64 = 4 << 20;
 /// What a transaction adds to the write-ahead log beside its payload: the
 /// record's page, the table's leaf and its parent.
 const TRANSACTION_BYTES: u64 = 3 * 4120;
-/// What the marks add to it: a page of their own.
-const MARKS_BYTES: u64 = 4120;
 
 /// Why the log could not be read or written. The messages of damage say what
 /// to do, because nothing heals by itself then.
@@ -94,21 +93,6 @@ pub enum LogError {
     /// The thread that writes the log has ended.
     #[error("the log is closed")]
     Closed,
-}
-
-/// What can be changed in the log.
-#[derive(Debug)]
-pub(crate) enum Change {
-    Append(Vec<Row>),
-    Vote(StoredVote),
-    /// Drops the entries from this position on.
-    Truncate(u64),
-    /// Drops the entries up to this one.
-    Purge(StoredLogId),
-    /// Says whether a process has the log open.
-    Open(bool),
-    /// Remembers how far other nodes are known to have been.
-    Marks(Vec<u8>),
 }
 
 /// What is remembered in memory of each row.
@@ -200,7 +184,7 @@ impl Database {
         let mut bytes = TRANSACTION_BYTES;
         let transaction = self.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
         for change in changes {
-            bytes += carry_out(&transaction, change, &mut meta)?;
+            bytes += change.carry_out(&transaction, &mut meta)?;
         }
         transaction.prepare_cached("UPDATE meta SET record = ?1 WHERE one = 1")?.execute([meta.encode()])?;
         transaction.commit()?;
@@ -347,69 +331,6 @@ impl LogError {
             Self::File { source, .. } => files::is_full(source),
             Self::Full { .. } => true,
             Self::Damaged { .. } | Self::Newer { .. } | Self::Unreadable { .. } | Self::Closed => false,
-        }
-    }
-}
-
-/// Carries one change out and returns roughly what it adds to the write-ahead log.
-fn carry_out(db: &Connection, change: &Change, meta: &mut Meta) -> rusqlite::Result<u64> {
-    match change {
-        Change::Append(rows) => {
-            let mut insert = db.prepare_cached("INSERT INTO entries VALUES (?1, ?2, ?3, ?4, ?5, ?6)")?;
-            for row in rows {
-                let id = row.id;
-                insert.execute(params![
-                    id.position as i64,
-                    id.term as i64,
-                    id.node as i64,
-                    row.count,
-                    row.checksum(),
-                    row.payload
-                ])?;
-                meta.last = Some(id);
-            }
-            Ok(rows.iter().map(|row| row.payload.len() as u64).sum())
-        }
-        Change::Vote(vote) => {
-            meta.vote = Some(*vote);
-            Ok(0)
-        }
-        Change::Truncate(position) => {
-            let gone = db.execute("DELETE FROM entries WHERE position >= ?1", [*position as i64])?;
-            let text = "SELECT position, term, node FROM entries ORDER BY position DESC LIMIT 1";
-            let last = db.query_row(text, [], |row| {
-                let number = |column| row.get::<_, i64>(column).map(|number| number as u64);
-                Ok(StoredLogId { position: number(0)?, term: number(1)?, node: number(2)? })
-            });
-            meta.last = match last {
-                Err(rusqlite::Error::QueryReturnedNoRows) => meta.purged,
-                found => Some(found?),
-            };
-            Ok(gone as u64 * 100)
-        }
-        Change::Purge(upto) => {
-            let gone = db.execute("DELETE FROM entries WHERE position <= ?1", [upto.position as i64])?;
-            meta.purged = Some(*upto);
-            if meta.last.is_none_or(|last| last.position < upto.position) {
-                meta.last = Some(*upto);
-            }
-            Ok(gone as u64 * 100)
-        }
-        Change::Open(is_open) => {
-            meta.is_open = *is_open;
-            if *is_open {
-                meta.incarnation += 1;
-                db.execute_batch(
-                    "CREATE TABLE IF NOT EXISTS marks (
-                         one INTEGER PRIMARY KEY CHECK (one = 1), record BLOB NOT NULL, checksum INTEGER NOT NULL) STRICT",
-                )?;
-            }
-            Ok(0)
-        }
-        Change::Marks(record) => {
-            let text = "INSERT OR REPLACE INTO marks VALUES (1, ?1, ?2)";
-            db.prepare_cached(text)?.execute(params![record, crc32fast::hash(record)])?;
-            Ok(MARKS_BYTES)
         }
     }
 }

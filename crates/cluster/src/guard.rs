@@ -4,7 +4,7 @@
 //! A node that finds itself behind what others say of it stops: **it has
 //! forgotten something it may have promised.**
 
-use crate::database::Change;
+use crate::change::Change;
 use crate::failure::{Failure, FailureSlot};
 use crate::marks::{self, Mark, Shown, Testimony};
 use crate::room::{Room, RoomGauge};

@@ -1,26 +1,35 @@
-//! The replicated log: what is written here is on disk, in order, and applied.
+//! The replicated log: what is written here is on the disks of a majority, in
+//! order, and applied.
 //!
 //! Elections and replication are openraft's, durability is SQLite's, the
-//! machine is `control`'s; this room is what lies between. A single node is a
-//! cluster of one on the same path. **Nothing that was acknowledged is ever
-//! lost**: an answer follows the flush, and what cannot be read back whole is
-//! refused with what to do, never guessed.
+//! machine is `control`'s; this room is what lies between, on each node and
+//! between nodes. A single node is a cluster of one on the same path. **Nothing
+//! that was acknowledged is ever lost**: an answer follows the flushes, and what
+//! cannot be read back whole is refused with what to do, never guessed.
 //!
 //! ```text
-//!  propose ─► group, stamp ─► openraft ─► thread "log" (SQLite, flush)
-//!                                │                 │ flushed
-//!  answer ◄─ publish state ◄─ thread "machine" ◄───┘ committed
-//!                                └─► observer: history, effects, pages
+//!  propose ─► leader? ─► group, stamp ─► openraft ─► thread "log" (SQLite, flush)
+//!     │ no                                 │  ▲            │ flushed
+//!     └─► net ─► the leader                │  └── net ◄─── other nodes ───┐
+//!                                          ▼            committed         ▼
+//!  answer ◄─ publish state ◄──────── thread "machine" ◄──────── majority has it
+//!                └─► observer: history, effects, pages
 //! ```
 //!
 //! It does not know what an entry means, performs no effect, and never asks
-//! for the time but to stamp an entry.
+//! for the time but to stamp an entry. Who ought to belong to the cluster is in
+//! the state, and what is to be done about it is decided by `control::leader`.
 //!
-//! Reading order: [`Node`] (`node`), `open`, `directory`, `identity`;
-//! `propose`, `clock`; `store`, `writer`, `database`, `wal`, `meta`, `row`;
-//! `machine`, `snapshot`, `housekeeping`, `room`.
+//! Reading order: [`Node`] (`node`), `start`, `parts`, `open`, `directory`,
+//! `identity`; `propose`, `forward`, `clock`; `store`, `writer`, `database`,
+//! `change`, `wal`, `meta`, `row`; `machine`, `snapshot`, `housekeeping`, `room`.
+//! Between nodes: `net`, `wire`, `serve`, `network`, `peers`, `contact`,
+//! `timing`, `elector`, `handover`; `marks`, `guard`, `pulse`; `members`, `tend`,
+//! `found`, `invite`, `join`, `acquaintance`, `credentials`, `remove`;
+//! `transplant`, `recover`.
 
 mod acquaintance;
+mod change;
 mod clock;
 mod contact;
 mod credentials;

@@ -255,8 +255,8 @@ fn append_response(answer: AppendAnswer, taken: AppendEntriesResponse<NodeId>) -
     }
 }
 
-fn read<'a, T: serde::Deserialize<'a>, E: std::error::Error>(bytes: &'a [u8]) -> Result<T, Failed<E>> {
-    wire::decode(bytes).map_err(|error: WireError| RPCError::Network(NetworkError::new(&error)))
+fn read<'a, T: serde::Deserialize<'a>>(bytes: &'a [u8]) -> Result<T, NetworkError> {
+    wire::decode(bytes).map_err(|error: WireError| NetworkError::new(&error))
 }
 
 /// What openraft makes of a failed call: it pauses before it asks a node again

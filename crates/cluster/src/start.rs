@@ -1,7 +1,7 @@
 //! Putting a node together and taking it apart.
 
 use crate::acquaintance::Acquaintance;
-use crate::clock::{self, ClockModel};
+use crate::clock::{self, ClockEvent, ClockModel};
 use crate::contact::Contact;
 use crate::credentials;
 use crate::elector::Elector;
@@ -10,19 +10,21 @@ use crate::found::FoundError;
 use crate::guard::Guard;
 use crate::handover;
 use crate::housekeeping::Housekeeper;
-use crate::identity::{self, Identity, Stage};
+use crate::identity::{self, ClusterId, Identity, Stage};
 use crate::machine::{Machine, Shared};
 use crate::members::{Circle, Follower};
 use crate::net::{Hub, HubIdentity, NodeKey};
 use crate::network::Links;
-use crate::node::{CloseError, Inner, Node, Options};
+use crate::node::{About, CloseError, Inner, Node, Options};
 use crate::observer::Observer;
 use crate::open::{OpenError, Prepared};
 use crate::parts::{Parts, over};
 use crate::peers::Peers;
-use crate::propose::{self, Proposer};
+use crate::propose::{self, Proposal, Proposer};
 use crate::pulse;
+use crate::room::RoomGauge;
 use crate::serve::Server;
+use crate::service::PeerService;
 use crate::snapshot::SnapshotError;
 use crate::store::LogStore;
 use crate::tend::Tender;
@@ -71,108 +73,145 @@ pub(crate) async fn start(
     prepared: Prepared,
     observer: impl Observer,
 ) -> Result<Node, OpenError> {
-    let failure = FailureSlot::new();
-    let identity = prepared.identity;
-    let me = identity.node;
-    let is_alone = options.about.address.is_empty() && prepared.state.members().next().is_none();
-    let timing = if is_alone { Timing::alone() } else { Timing::new(options.profile) };
-    let meta = prepared.database.meta().clone();
-    let writer = Writer::start(prepared.database, prepared.reserve, Some(prepared.lock), failure.clone())
-        .map_err(OpenError::Thread)?;
-    let store = LogStore::new(&meta, prepared.rows, writer, failure.clone());
-    let shared = Shared::new(prepared.snapshots, prepared.state, failure.clone());
-    let (machine, machine_end) = Machine::start(Arc::clone(&shared), observer).map_err(OpenError::Thread)?;
-    let nonce = identity::random().map(u64::from_be_bytes).map_err(OpenError::Random)?;
-    let guard =
-        Arc::new(Guard::new(me, nonce, store.clone(), prepared.marks, Arc::clone(&prepared.gauge), failure.clone()));
-    let peers = Peers::new();
-    let links = Links { peers: Arc::clone(&peers), guard: Arc::clone(&guard), timing };
-    let started = start_raft(&identity, &options.about.address, timing, &store, machine, links).await;
-    let raft = started.map_err(|error| match failure.get() {
-        Some(failure) => OpenError::Replay(failure),
-        None => error,
-    })?;
+    let Prepared { identity, told, recovery, .. } = &prepared;
+    let (identity, told, recovery) = (*identity, told.clone(), recovery.clone());
+    let (engine, machine) = Engine::start(&options, prepared, observer).await?;
+    let Options { durable_history, snapshots: policy, listen, about, service, .. } = options;
     if identity.stage == Stage::Founding {
         Identity { stage: Stage::Founded, ..identity }.write(directory)?;
     }
     // Only now the state holds what was in the log: without a snapshot it began empty.
-    let key = own_certificate(directory, me, &shared.state(), !prepared.told.members.is_empty()).await?;
+    let state = engine.shared.state();
+    let key = own_certificate(directory, identity.node, &state, !told.members.is_empty()).await?;
     let (proposals, queue) = mpsc::channel(propose::QUEUE_LENGTH);
-    let parts = Arc::new(Parts {
-        directory: directory.to_owned(),
-        cluster: identity.cluster,
-        me,
-        about: options.about,
-        timing,
-        raft,
-        store,
-        shared,
-        gauge: prepared.gauge,
-        failure,
-        guard,
-        peers,
-        contact: Contact::new(),
-        trust: watch::Sender::default(),
-        proposals,
-        leads: watch::Sender::new(false),
-        leads_since: Mutex::new(None),
-        alone_since: Mutex::new(None),
-        hands_over: watch::Sender::new(false),
-        changes_members: tokio::sync::Mutex::new(()),
-        writes: tokio::sync::Mutex::new(()),
-        service: options.service,
-    });
-    Circle::new(&parts.shared.state(), me, &prepared.told, &parts.engine_addresses()).apply(&parts);
+    let parts = engine.into_parts(directory, about, service, proposals);
+    Circle::new(&state, parts.me, &told, &parts.engine_addresses()).apply(&parts);
     parts.say_who_leads();
-    let (events, clock_events) = mpsc::channel(CLOCK_EVENTS);
+    let floor = Arc::new(AtomicU64::new(durable_history.unwrap_or(u64::MAX)));
+    let (closing, is_closing) = watch::channel(false);
+    let (proposer, clock_events) = proposer(&parts);
+    let ahead = Arc::clone(&proposer.ahead);
+    let housekeeper = Housekeeper { parts: Arc::clone(&parts), policy, floor: Arc::clone(&floor) };
+    let follower = Follower { parts: Arc::clone(&parts), told, key: key.clone() };
+    let running = Running {
+        proposer: tokio::spawn(proposer.run(queue, is_closing.clone())),
+        housekeeper: tokio::spawn(housekeeper.run(is_closing.clone())),
+        others: vec![
+            tokio::spawn(Elector::new(Arc::clone(&parts)).run(is_closing.clone())),
+            tokio::spawn(pulse::run(Arc::clone(&parts), is_closing.clone())),
+            tokio::spawn(follower.run(is_closing.clone())),
+            tokio::spawn(Tender::new(Arc::clone(&parts)).run(is_closing.clone())),
+            tokio::spawn(stop_when_failed(Arc::clone(&parts), is_closing)),
+        ],
+        machine,
+    };
+    let node = Node(Arc::new(Inner {
+        parts,
+        floor,
+        recovery,
+        clock_events: Mutex::new(Some(clock_events)),
+        ahead,
+        listen: Mutex::new(listen),
+        closing,
+        running: tokio::sync::Mutex::new(Some(running)),
+    }));
+    if let Some(key) = key {
+        start_hub(&node, key).map_err(OpenError::Listen)?;
+    }
+    Ok(node)
+}
+
+/// openraft, and what it runs on.
+struct Engine {
+    cluster: ClusterId,
+    me: NodeId,
+    timing: Timing,
+    raft: Raft,
+    store: LogStore,
+    shared: Arc<Shared>,
+    gauge: Arc<RoomGauge>,
+    failure: FailureSlot,
+    guard: Arc<Guard>,
+    peers: Arc<Peers>,
+}
+
+impl Engine {
+    /// Starts it; also returned is the end of the machine's thread.
+    async fn start(
+        options: &Options,
+        prepared: Prepared,
+        observer: impl Observer,
+    ) -> Result<(Self, oneshot::Receiver<()>), OpenError> {
+        let Prepared { identity, lock, database, rows, marks, gauge, reserve, snapshots, state, .. } = prepared;
+        let (failure, me) = (FailureSlot::new(), identity.node);
+        let is_alone = options.about.address.is_empty() && state.members().next().is_none();
+        let timing = if is_alone { Timing::alone() } else { Timing::new(options.profile) };
+        let meta = database.meta().clone();
+        let writer = Writer::start(database, reserve, Some(lock), failure.clone()).map_err(OpenError::Thread)?;
+        let store = LogStore::new(&meta, rows, writer, failure.clone());
+        let shared = Shared::new(snapshots, state, failure.clone());
+        let (machine, end) = Machine::start(Arc::clone(&shared), observer).map_err(OpenError::Thread)?;
+        let nonce = identity::random().map(u64::from_be_bytes).map_err(OpenError::Random)?;
+        let guard = Guard::new(me, nonce, store.clone(), marks, Arc::clone(&gauge), failure.clone());
+        let (guard, peers) = (Arc::new(guard), Peers::new());
+        let links = Links { peers: Arc::clone(&peers), guard: Arc::clone(&guard), timing };
+        let started = start_raft(&identity, &options.about.address, timing, &store, machine, links).await;
+        let raft = started.map_err(|error| match failure.get() {
+            Some(failure) => OpenError::Replay(failure),
+            None => error,
+        })?;
+        let cluster = identity.cluster;
+        Ok((Self { cluster, me, timing, raft, store, shared, gauge, failure, guard, peers }, end))
+    }
+
+    fn into_parts(
+        self,
+        directory: &Path,
+        about: About,
+        service: Option<Arc<dyn PeerService>>,
+        proposals: mpsc::Sender<Proposal>,
+    ) -> Arc<Parts> {
+        let Self { cluster, me, timing, raft, store, shared, gauge, failure, guard, peers } = self;
+        Arc::new(Parts {
+            directory: directory.to_owned(),
+            cluster,
+            me,
+            about,
+            timing,
+            raft,
+            store,
+            shared,
+            gauge,
+            failure,
+            guard,
+            peers,
+            contact: Contact::new(),
+            trust: watch::Sender::default(),
+            proposals,
+            leads: watch::Sender::new(false),
+            leads_since: Mutex::new(None),
+            alone_since: Mutex::new(None),
+            hands_over: watch::Sender::new(false),
+            changes_members: tokio::sync::Mutex::new(()),
+            writes: tokio::sync::Mutex::new(()),
+            service,
+        })
+    }
+}
+
+/// Ties the clocks together; also returned is the news about them.
+fn proposer(parts: &Arc<Parts>) -> (Proposer, mpsc::Receiver<ClockEvent>) {
+    let (clock_events, news) = mpsc::channel(CLOCK_EVENTS);
     let (wall, boot) = clock::read();
     let (clock, event) = ClockModel::new(wall, boot, parts.shared.now());
     if let Some(event) = event {
         tracing::warn!(%event, "clock");
         // The channel is empty.
-        let _ = events.try_send(event);
+        let _ = clock_events.try_send(event);
     }
     let ahead = Arc::new(clock::Ahead::default());
     ahead.follow(&clock);
-    let (closing, is_closing) = watch::channel(false);
-    let floor = Arc::new(AtomicU64::new(options.durable_history.unwrap_or(u64::MAX)));
-    let proposer = Proposer {
-        parts: Arc::clone(&parts),
-        clock,
-        ahead: Arc::clone(&ahead),
-        clock_events: events,
-        stuck_since: None,
-    };
-    let housekeeper = Housekeeper { parts: Arc::clone(&parts), policy: options.snapshots, floor: Arc::clone(&floor) };
-    let follower = Follower { parts: Arc::clone(&parts), told: prepared.told, key: key.clone() };
-    let others = vec![
-        tokio::spawn(Elector::new(Arc::clone(&parts)).run(is_closing.clone())),
-        tokio::spawn(pulse::run(Arc::clone(&parts), is_closing.clone())),
-        tokio::spawn(follower.run(is_closing.clone())),
-        tokio::spawn(Tender::new(Arc::clone(&parts)).run(is_closing.clone())),
-        tokio::spawn(stop_when_failed(Arc::clone(&parts), is_closing.clone())),
-    ];
-    let running = Running {
-        proposer: tokio::spawn(proposer.run(queue, is_closing.clone())),
-        housekeeper: tokio::spawn(housekeeper.run(is_closing)),
-        others,
-        machine: machine_end,
-    };
-    let node = Node(Arc::new(Inner {
-        parts,
-        floor,
-        recovery: prepared.recovery,
-        clock_events: Mutex::new(Some(clock_events)),
-        ahead,
-        listen: Mutex::new(options.listen),
-        closing,
-        running: tokio::sync::Mutex::new(Some(running)),
-    }));
-    if let Some(key) = key {
-        let started = start_hub(&node, key);
-        started.map_err(OpenError::Listen)?;
-    }
-    Ok(node)
+    (Proposer { parts: Arc::clone(parts), clock, ahead, clock_events, stuck_since: None }, news)
 }
 
 /// The certificate of a node that has met others, or is to: the one it has, or

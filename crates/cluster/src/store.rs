@@ -4,7 +4,8 @@
 //! ends, the last entries); the thread of [`crate::writer`] does the rest.
 //! **The view may run ahead of the disk, an answer never does.**
 
-use crate::database::{Change, LogError, RowFact};
+use crate::change::Change;
+use crate::database::{LogError, RowFact};
 use crate::failure::{Failure, FailureSlot};
 use crate::meta::Meta;
 use crate::row::Row;

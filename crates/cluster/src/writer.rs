@@ -7,7 +7,8 @@
 //! after a failed flush nobody knows what is on the disk, so nothing is tried
 //! twice.
 
-use crate::database::{Change, Database, LogError, is_full};
+use crate::change::Change;
+use crate::database::{Database, LogError, is_full};
 use crate::failure::{Failure, FailureSlot};
 use crate::meta::Meta;
 use crate::room::Reserve;

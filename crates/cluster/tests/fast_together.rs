@@ -4,6 +4,7 @@
 
 #![expect(clippy::unwrap_used, reason = "what a test needs and does not get fails the test")]
 
+#[path = "common/together.rs"]
 mod together;
 
 use cluster::Node;
@@ -13,7 +14,7 @@ use std::time::{Duration, Instant};
 use together::{Together, command};
 use tokio::runtime::Handle;
 
-const SPAN: Duration = Duration::from_millis(1_500);
+const SPAN: Duration = Duration::from_millis(600);
 
 #[test]
 fn three_nodes_take_commands_and_answer_reads_quickly() {

@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "what a test needs and does not get fails the test")]
 
+#[path = "common/together.rs"]
 mod together;
 
 use cluster::{DirectoryError, JoinError, OpenError};

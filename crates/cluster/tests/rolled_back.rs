@@ -3,6 +3,7 @@
 
 #![expect(clippy::unwrap_used, reason = "what a test needs and does not get fails the test")]
 
+#[path = "common/together.rs"]
 mod together;
 
 use cluster::{DirectoryError, Failure, OpenError};
