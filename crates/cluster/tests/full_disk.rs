@@ -7,6 +7,8 @@
 #![expect(clippy::unwrap_used, reason = "what a test needs and does not get fails the test")]
 
 mod common;
+#[path = "common/together.rs"]
+mod together;
 
 use cluster::{Node, Options, ProposeError, Room, SnapshotPolicy};
 use common::{Log, note};
@@ -16,6 +18,43 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
+
+#[test]
+fn a_leader_whose_disk_is_full_hands_over_and_takes_part_again() {
+    let Some(disk) = SmallDisk::mount(24) else { return };
+    let on_it = disk.0.path().join("data");
+    let place = |machine: &mut together::Machine| {
+        if machine.name == "a" {
+            machine.path.clone_from(&on_it);
+        }
+    };
+    let together = together::Together::of_with(3, place);
+    let first = together.machines.iter().position(|machine| machine.name == "a").unwrap();
+    assert_eq!(together.leader(), first);
+    let other = disk.fill();
+    let deadline = Instant::now() + Duration::from_secs(20);
+    let mut refused = 0;
+    for number in 0.. {
+        match together.machines[1].propose(together::command(&format!("full {number}"))) {
+            Ok(_) if together.leader() != first => break,
+            Ok(_) => {}
+            Err(error) => {
+                refused += 1;
+                assert!(matches!(error, ProposeError::DiskFull | ProposeError::Unknown), "{error:?}");
+            }
+        }
+        assert!(Instant::now() < deadline, "{}", together.describe());
+    }
+    println!("{refused} commands were refused until another node led");
+    // Nobody waits for the one without room.
+    for number in 0..50 {
+        together.machines[2].propose(together::command(&format!("led by another {number}"))).unwrap();
+    }
+    std::fs::remove_file(other).unwrap();
+    together.wait(|machine| machine.node().status().room == Room::Ample, "there is room again");
+    together.machines[first].propose(together::command("well again")).unwrap();
+    together.check_equal();
+}
 
 /// A mounted tmpfs, unmounted when dropped.
 struct SmallDisk(tempfile::TempDir);
