@@ -171,7 +171,7 @@ mod tests {
         for extension in leaf.extensions() {
             match extension.parsed_extension() {
                 ParsedExtension::SubjectAlternativeName(names) => {
-                    assert_eq!(names.general_names, [GeneralName::DNSName("42.node.mainstay.internal")]);
+                    assert_eq!(names.general_names, [GeneralName::DNSName("42.node.internal")]);
                 }
                 ParsedExtension::AuthorityKeyIdentifier(_)
                 | ParsedExtension::SubjectKeyIdentifier(_)

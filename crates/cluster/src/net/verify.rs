@@ -29,7 +29,7 @@ use webpki::{EndEntityCert, KeyUsage};
 
 /// What follows a node's number in its certificate. `.internal` is reserved for
 /// private use and belongs to nobody on the Internet (ICANN, 29 July 2024).
-const DOMAIN: &str = ".node.mainstay.internal";
+const DOMAIN: &str = ".node.internal";
 
 /// What authorities and nodes sign with, and nothing else.
 static ALGORITHMS: WebPkiSupportedAlgorithms = WebPkiSupportedAlgorithms {

@@ -118,7 +118,7 @@ async fn a_stranger_sees_a_number_and_nothing_else() {
     assert_eq!(shown.len(), 2);
     let (_, leaf) = x509_parser::parse_x509_certificate(&shown[0]).unwrap();
     let names = leaf.subject_alternative_name().unwrap().unwrap();
-    assert_eq!(format!("{:?}", names.value.general_names), r#"[DNSName("4711.node.mainstay.internal")]"#);
+    assert_eq!(format!("{:?}", names.value.general_names), r#"[DNSName("4711.node.internal")]"#);
     // The request for a certificate does not name whom we trust.
     assert_eq!((asked.times.load(Ordering::SeqCst), asked.names.load(Ordering::SeqCst)), (1, 0));
     let everything_shown: Vec<u8> = shown.iter().flat_map(|der| der.to_vec()).collect();
