@@ -136,8 +136,9 @@ fn result(
     if known.seens[at].fails > 0 && before.fails == 0 && !is_called_for(known, check, place, now) {
         effects.insert(Effect::LookNow(slot));
     }
-    let flapped = has_changed.and_then(|has_changed| known.flap.count(has_changed));
-    let (percent, suspicion_turned) = (known.flap.percent(), was_suspect != is_suspect(known));
+    let places = check.from.len();
+    let flapped = has_changed.and_then(|has_changed| known.flap.count(has_changed, places));
+    let (percent, suspicion_turned) = (known.flap.percent(places), was_suspect != is_suspect(known));
     if let Some(is_flapping) = flapped {
         state.decide(Some(&service.id), Some(&check.id), Reason::Flapping { is_flapping, percent });
     }
