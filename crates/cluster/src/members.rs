@@ -15,17 +15,19 @@ use crate::parts::{Parts, over};
 use crate::types::NodeId;
 use control::{CommandOutcome, State};
 use model::entry::{Action, Body, Command, Origin};
-use model::member::{Member, NodeId as MemberId};
+use model::member::NodeId as MemberId;
 use rustls_pki_types::CertificateDer;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 use tokio::sync::watch;
 
 /// Under load the state changes a thousand times a second; this often it is looked at.
 const LOOK_EVERY: Duration = Duration::from_millis(20);
 /// How often it is looked at when nothing changes.
 const REST: Duration = Duration::from_secs(5);
+/// The wait after nobody could be told.
+const AGAIN: Duration = Duration::from_secs(1);
 /// The wait after the cluster would not have what this node says of itself.
 const REFUSED_WAIT: Duration = Duration::from_secs(60);
 
@@ -92,7 +94,6 @@ impl Follower {
     pub(crate) async fn run(mut self, mut closing: watch::Receiver<bool>) {
         let mut applied = self.parts.shared.watch();
         let mut circle = Circle::default();
-        let mut announce_at = Instant::now();
         loop {
             let state = self.parts.shared.state();
             let current = Circle::new(&state, self.parts.me, &self.told, &self.parts.engine_addresses());
@@ -105,9 +106,6 @@ impl Follower {
                 return;
             }
             self.renew(&state).await;
-            if announce_at <= Instant::now() {
-                announce_at = Instant::now() + self.announce(&state).await;
-            }
             tokio::select! {
                 () = over(&mut closing) => return,
                 () = tokio::time::sleep(LOOK_EVERY) => {}
@@ -143,44 +141,67 @@ impl Follower {
             }
         }
     }
+}
 
-    /// Tells the cluster what has changed about this node, and returns when to
-    /// look again.
-    async fn announce(&self, state: &State) -> Duration {
-        let Some(known) = state.member(MemberId(self.parts.me)) else { return Duration::ZERO };
-        let Some(action) = self.changes(&known.member) else { return Duration::ZERO };
-        let key = format!("update {} {}.{}", self.parts.me, self.parts.guard.incarnation(), state.applied_index());
-        let command = Command {
-            actor: format!("node {}", self.parts.about.name),
-            origin: Origin::Node,
-            key,
-            expected_revision: None,
-            action,
-        };
-        match forward::propose(&self.parts, Body::Command(command)).await {
-            Ok(proposed) => match proposed.applied.outcome {
-                CommandOutcome::Accepted => Duration::ZERO,
-                CommandOutcome::Refused(why) => {
-                    tracing::warn!(why, "the cluster keeps what it knows of this node");
-                    REFUSED_WAIT
-                }
+/// Tells the cluster what has changed about this node, until it knows. The task.
+pub(crate) async fn announce(parts: Arc<Parts>, mut closing: watch::Receiver<bool>) {
+    let mut applied = parts.shared.watch();
+    loop {
+        let pause = match changes(&parts) {
+            Some(action) => tokio::select! {
+                () = over(&mut closing) => return,
+                pause = propose(&parts, action) => pause,
             },
-            Err(error) => {
-                tracing::debug!(%error, "the cluster is told later what has changed about this node");
-                REST
-            }
+            None => LOOK_EVERY,
+        };
+        tokio::select! {
+            () = over(&mut closing) => return,
+            () = tokio::time::sleep(pause) => {}
+        }
+        tokio::select! {
+            () = over(&mut closing) => return,
+            changed = applied.changed() => if changed.is_err() { return },
+            () = tokio::time::sleep(REST) => {}
         }
     }
+}
 
-    fn changes(&self, known: &Member) -> Option<Action> {
-        let about = &self.parts.about;
-        let name = (!about.name.is_empty() && about.name != known.name).then(|| about.name.clone());
-        let address = (!about.address.is_empty() && about.address != known.address).then(|| about.address.clone());
-        let location = (about.location != known.location).then(|| about.location.clone());
-        let facts = (about.facts != known.facts).then(|| about.facts.clone());
-        if name.is_none() && address.is_none() && location.is_none() && facts.is_none() {
-            return None;
+/// Proposes an action about this node, and returns how long to leave it at that.
+async fn propose(parts: &Parts, action: Action) -> Duration {
+    let index = parts.shared.state().applied_index();
+    let command = Command {
+        actor: format!("node {}", parts.about.name),
+        origin: Origin::Node,
+        key: format!("update {} {}.{index}", parts.me, parts.guard.incarnation()),
+        expected_revision: None,
+        action,
+    };
+    match forward::propose(parts, Body::Command(command)).await {
+        Ok(proposed) => match proposed.applied.outcome {
+            CommandOutcome::Accepted => LOOK_EVERY,
+            CommandOutcome::Refused(why) => {
+                tracing::warn!(why, "the cluster keeps what it knows of this node");
+                REFUSED_WAIT
+            }
+        },
+        Err(error) => {
+            tracing::debug!(%error, "the cluster is told later what has changed about this node");
+            AGAIN
         }
-        Some(Action::UpdateMember { node: known.id, name, address, location, key: None, facts })
     }
+}
+
+/// What the cluster does not know yet about this node, if it is a member.
+fn changes(parts: &Parts) -> Option<Action> {
+    let state = parts.shared.state();
+    let known = &state.member(MemberId(parts.me))?.member;
+    let about = &parts.about;
+    let name = (!about.name.is_empty() && about.name != known.name).then(|| about.name.clone());
+    let address = (!about.address.is_empty() && about.address != known.address).then(|| about.address.clone());
+    let location = (about.location != known.location).then(|| about.location.clone());
+    let facts = (about.facts != known.facts).then(|| about.facts.clone());
+    if name.is_none() && address.is_none() && location.is_none() && facts.is_none() {
+        return None;
+    }
+    Some(Action::UpdateMember { node: known.id, name, address, location, key: None, facts })
 }

@@ -12,7 +12,7 @@ use crate::handover;
 use crate::housekeeping::Housekeeper;
 use crate::identity::{self, ClusterId, Identity, Stage};
 use crate::machine::{Machine, Shared};
-use crate::members::{Circle, Follower};
+use crate::members::{self, Circle, Follower};
 use crate::net::{Hub, HubIdentity, NodeKey};
 use crate::network::Links;
 use crate::node::{About, CloseError, Inner, Node, Options};
@@ -99,6 +99,7 @@ pub(crate) async fn start(
         others: vec![
             tokio::spawn(Elector::new(Arc::clone(&parts)).run(is_closing.clone())),
             tokio::spawn(pulse::run(Arc::clone(&parts), is_closing.clone())),
+            tokio::spawn(members::announce(Arc::clone(&parts), is_closing.clone())),
             tokio::spawn(follower.run(is_closing.clone())),
             tokio::spawn(Tender::new(Arc::clone(&parts)).run(is_closing.clone())),
             tokio::spawn(stop_when_failed(Arc::clone(&parts), is_closing)),

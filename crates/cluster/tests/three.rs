@@ -151,6 +151,29 @@ fn a_node_that_was_away_for_long_gets_a_snapshot() {
 }
 
 #[test]
+fn everybody_knows_which_nodes_are_there() {
+    let mut together = Together::of(3);
+    let all_present = |machine: &Machine| machine.node().state().members().all(|known| known.is_present);
+    together.wait(all_present, "all are there");
+    let away = together.followers()[0];
+    let id = together.machines[away].id();
+    together.machines[away].kill();
+    let is_missed = |machine: &Machine| machine.node().state().member(id).is_some_and(|known| !known.is_present);
+    together.wait(is_missed, "one is missed");
+    // The next leader has not met it yet, and does not take it for present.
+    let leader = together.leader();
+    together.machines[away].start();
+    together.wait(all_present, "all are there again");
+    let other = (0..3).find(|at| *at != away && *at != leader).unwrap();
+    together.machines[away].kill();
+    let (heir, node) = (together.machines[other].id(), together.machines[leader].node().clone());
+    together.wait(is_missed, "it is missed again");
+    together.machines[leader].run(async move { node.transfer_leadership(heir).await }).unwrap();
+    std::thread::sleep(Duration::from_millis(1_500));
+    assert!(together.up().all(is_missed), "whoever leads next misses it too");
+}
+
+#[test]
 fn a_node_that_moves_is_found_again() {
     let mut together = Together::of(3);
     let moves = together.followers()[0];
