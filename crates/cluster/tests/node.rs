@@ -192,3 +192,20 @@ async fn a_small_log_opens_within_a_tenth_of_a_second() {
     }
     assert!(best < Duration::from_millis(100), "{best:?}");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_log_from_before_there_were_other_nodes_is_taken_on() {
+    let directory = tempfile::tempdir().unwrap();
+    let node = Node::open(directory.path(), Options::default(), Log::default()).await.unwrap();
+    node.propose(note(1)).await.unwrap();
+    node.close().await.unwrap();
+    // What such a log lacks: the table of what is known of other nodes.
+    let log = rusqlite::Connection::open(directory.path().join("log.db")).unwrap();
+    log.execute_batch("DROP TABLE marks").unwrap();
+    log.close().unwrap();
+    for number in 2..4 {
+        let node = Node::open(directory.path(), Options::default(), Log::default()).await.unwrap();
+        assert_eq!(node.propose(note(number)).await.unwrap().index, number);
+        node.close().await.unwrap();
+    }
+}
