@@ -1,8 +1,6 @@
 //! From one node to three and five, and what can happen to them: each node is
 //! the real binary in a network of its own, and all are joined by a wire.
 
-#![expect(clippy::unwrap_used, reason = "a test that cannot go on stops where it stands")]
-
 use it::cluster::{Cluster, fails, own, succeeds};
 use it::door::{Door, Said, work};
 use it::node::Node;
