@@ -207,7 +207,9 @@ fn replace_checks(state: &mut State, before: &Configuration, after: &Configurati
         };
         let number = |seen: &Seen| moved.get(seen.location as usize).copied().flatten();
         kept.seens = kept.seens.iter().filter_map(|seen| Some(Seen { location: number(seen)?, ..*seen })).collect();
-        kept.seens.retain(|seen| check.from.contains(&after.locations[seen.location as usize]));
+        if !matches!(check.kind, CheckKind::Heartbeat(_)) {
+            kept.seens.retain(|seen| check.from.contains(&after.locations[seen.location as usize]));
+        }
         if kept != *known
             && let Some(known) = state.checks.get_mut(slot.0 as usize)
         {

@@ -42,9 +42,10 @@ pub(crate) fn results(state: &mut State, batch: &Batch, effects: &mut BTreeSet<E
         let owner = &configuration.services[service as usize];
         let check = &owner.checks[position as usize];
         *counts.entry((check.kind.name(), observation.outcome)).or_default() += 1;
-        // A heartbeat comes to us by itself, whatever becomes of our own way out.
-        let is_blind = has_no_way_out && !matches!(check.kind, CheckKind::Heartbeat(_));
-        if is_blind || !check.from.contains(&batch.location) {
+        // A heartbeat comes to us by itself, to whichever node it is sent, and
+        // whatever becomes of our own way out.
+        let looks = !matches!(check.kind, CheckKind::Heartbeat(_));
+        if looks && (has_no_way_out || !check.from.contains(&batch.location)) {
             continue;
         }
         if is_late(state.now(), check, observation) {
