@@ -44,6 +44,8 @@ pub(super) struct Stage {
     pub(super) receiver: Receiver,
     /// When the last fault was taken back; from then on everybody may expect answers.
     pub(super) healed: OnceLock<Instant>,
+    /// Set when all is well again after the last fault.
+    pub(super) well: OnceLock<()>,
     /// Whether the clients go home.
     pub(super) is_over: AtomicBool,
     /// Whether the operator is in the middle of a job.
@@ -76,6 +78,7 @@ impl Stage {
             target,
             receiver,
             healed: OnceLock::new(),
+            well: OnceLock::new(),
             is_over: AtomicBool::new(false),
             is_operator_busy: AtomicBool::new(false),
             machines: Mutex::default(),
@@ -217,6 +220,11 @@ impl Stage {
     pub(super) fn is_idle(&self) -> bool {
         let jobs = lock(&self.jobs);
         jobs.is_empty() && !self.is_operator_busy.load(Ordering::SeqCst)
+    }
+
+    /// Whether the cluster has come back by itself.
+    pub(super) fn is_well(&self) -> bool {
+        self.well.get().is_some()
     }
 
     /// Whether all faults have been over for so long.

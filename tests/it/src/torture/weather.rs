@@ -47,13 +47,14 @@ pub(super) struct Weather<'a> {
     is_cut: bool,
     target_turns: Instant,
     counts: BTreeMap<&'static str, u64>,
+    without: &'a [String],
 }
 
 impl<'a> Weather<'a> {
-    pub(super) fn new(stage: &'a Stage, random: Random) -> Self {
+    pub(super) fn new(stage: &'a Stage, random: Random, without: &'a [String]) -> Self {
         let now = Instant::now();
         let (later, counts) = (Vec::new(), BTreeMap::new());
-        Self { stage, random, later, next: now, is_cut: false, target_turns: now + TARGET_TURNS, counts }
+        Self { stage, random, later, next: now, is_cut: false, target_turns: now + TARGET_TURNS, counts, without }
     }
 
     /// Lets faults come and go for a while, then takes all of them back.
@@ -82,7 +83,8 @@ impl<'a> Weather<'a> {
 
     fn begin_one(&mut self) {
         let sight = self.sight();
-        if let Some(fault) = choose(&mut self.random, &sight) {
+        let chosen = choose(&mut self.random, &sight);
+        if let Some(fault) = chosen.filter(|fault| self.without.iter().all(|kind| kind != fault.kind())) {
             self.stage.note(&fault.to_string());
             *self.counts.entry(fault.kind()).or_default() += 1;
             self.inflict(fault);
