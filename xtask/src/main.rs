@@ -8,6 +8,7 @@
 
 mod arrows;
 mod bench;
+mod mutations;
 mod process;
 mod report;
 mod schema;

@@ -1,6 +1,7 @@
 //! Long runs of what the tests run briefly: seeds of the simulator, and kills
 //! of the real binary.
 
+use crate::mutations;
 use crate::process;
 use anyhow::Result;
 use clap::Args;
@@ -26,10 +27,19 @@ pub(crate) struct Seeds {
     /// Run all seeds, and count what they show
     #[arg(long)]
     keep_going: bool,
+    /// Plant bugs into a copy, and fail if one is not found
+    #[arg(long)]
+    mutations: bool,
+    /// Only the bug of this name
+    #[arg(long, requires = "mutations")]
+    only: Option<String>,
 }
 
 /// Runs the simulator.
 pub(crate) fn run(seeds: &Seeds) -> Result<()> {
+    if seeds.mutations {
+        return mutations::run(seeds.only.as_deref(), seeds.seeds);
+    }
     let mut command = process::cargo(&["run", "--release", "--quiet", "--package", "sim", "--"])?;
     command.arg("--seeds").arg(seeds.seeds.unwrap_or(seeds.count).to_string());
     command.arg("--first").arg(seeds.first.unwrap_or(seeds.from).to_string());

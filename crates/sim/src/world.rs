@@ -23,6 +23,8 @@ const TOGETHER_SECONDS: u64 = 180;
 /// Virtual seconds in which everything must have settled when all works again:
 /// longer than the longest pause between two attempts, and than flapping takes to end.
 const SETTLED_SECONDS: u64 = 2 * 3600;
+/// How often the operator looks for members without a machine.
+const GHOSTS_SECONDS: u64 = 60;
 /// How often it is looked whether all has settled.
 const LOOKED_EVERY_SECONDS: u64 = 20;
 
@@ -199,6 +201,9 @@ impl World {
         outside.after(1_000, Event::Acts(Deed::Second));
         outside.receivers.pass(&mut outside.random);
         self.beat();
+        if (self.outside.now / 1_000).is_multiple_of(GHOSTS_SECONDS) {
+            self.remove_ghosts();
+        }
         invariants::each_second(self);
         if !self.is_bad_weather {
             return;
@@ -259,9 +264,8 @@ impl World {
         if newest.is_majority(|node| with.contains(&node)) { with } else { BTreeSet::new() }
     }
 
-    /// The living nodes that can have no leader with a majority and have no reason
-    /// to believe otherwise: those of which no line leads anywhere, and if too few
-    /// live, all that hear nobody who still takes himself for the leader.
+    /// The living nodes that can have no leader with a majority: those of which no
+    /// line leads anywhere, and if too few live, all of them.
     pub(crate) fn lonely_nodes(&self) -> BTreeSet<NodeId> {
         let now_ms = self.outside.now;
         let awake: BTreeSet<NodeId> = self
@@ -278,12 +282,7 @@ impl World {
                 .iter()
                 .all(|other| other == node || !network.leads(*node, *other) && !network.leads(*other, *node));
             let are_few = !newest.is_majority(|node| awake.contains(&node));
-            let leads = |other: &NodeId| {
-                let life = self.nodes.get(other).and_then(|other| other.life.as_ref());
-                life.is_some_and(|life| life.raft.leading().is_some())
-            };
-            let hears_leader = awake.iter().any(|other| other != node && leads(other) && network.leads(*other, *node));
-            newest.voting.contains(node) && (are_few && !hears_leader || is_alone && newest.voting.len() > 1)
+            newest.voting.contains(node) && (are_few || is_alone && newest.voting.len() > 1)
         };
         awake.iter().copied().filter(is_lonely).collect()
     }

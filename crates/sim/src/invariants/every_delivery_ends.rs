@@ -15,6 +15,11 @@ pub(super) fn holds(world: &World) -> Result<(), String> {
     let removed = &world.outside.record.watches.acknowledged_commands_survive.receivers_removed;
     let stays = |receiver: &ReceiverId| !removed.contains(receiver);
     let is_taken = |key: &str| receivers.taken.iter().any(|taken| taken.key == key);
+    let is_configured = |receiver: &ReceiverId| state.configuration().receiver(receiver).is_some();
+    let mut orphans = state.deliveries().filter(|delivery| !is_configured(&delivery.receiver));
+    if let Some(orphan) = orphans.find(|delivery| !delivery.state.is_finished()) {
+        return Err(format!("{} waits for a receiver that is gone", orphan.message.key));
+    }
     for delivery in state.deliveries().filter(|delivery| stays(&delivery.receiver)) {
         let key = &delivery.message.key;
         if receivers.refused.contains(key) {

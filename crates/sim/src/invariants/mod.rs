@@ -20,6 +20,7 @@ mod no_alarm_without_a_failure;
 mod nothing_contradicts;
 mod nothing_is_doubled_unmarked;
 mod nothing_stays_open_when_all_is_well;
+mod only_who_looks_is_set_aside;
 pub(crate) mod replicas_agree;
 pub(crate) mod results_are_kept;
 mod time_adds_up;
@@ -53,6 +54,7 @@ pub(crate) struct Watches {
     late_results_change_nothing: late_results_change_nothing::Watch,
     no_alarm_without_a_failure: no_alarm_without_a_failure::Watch,
     files_do_not_turn_back: files_do_not_turn_back::Watch,
+    only_who_looks_is_set_aside: only_who_looks_is_set_aside::Watch,
 }
 
 impl Watches {
@@ -67,6 +69,7 @@ impl Watches {
         let alarm = self.no_alarm_without_a_failure.entry(moment, &mut record.story);
         record.hold("no_alarm_without_a_failure", alarm);
         record.hold("files_do_not_turn_back", self.files_do_not_turn_back.entry(moment));
+        record.hold("only_who_looks_is_set_aside", self.only_who_looks_is_set_aside.entry(moment));
         record.hold("nothing_contradicts", nothing_contradicts::entry(moment));
         record.hold("bounds_hold", bounds_hold::entry(moment));
     }

@@ -33,12 +33,16 @@ pub(super) struct Watch {
     beats: BTreeMap<CheckSlot, Timestamp>,
     strays: BTreeSet<CheckSlot>,
     kinds: BTreeMap<CheckSlot, CheckKind>,
+    /// Since when each check looks at what it looks at.
+    since: BTreeMap<CheckSlot, Timestamp>,
     verdicts: BTreeMap<CheckSlot, Verdict>,
+    aside: BTreeSet<LocationId>,
 }
 
 impl Watch {
     pub(super) fn entry(&mut self, moment: &Moment<'_>) -> Result<(), String> {
         self.forget_changed(moment);
+        self.forget_failures_of_the_heard_again(moment);
         if let Body::Results(batch) = &moment.entry.body
             && *moment.applied == accepted(moment)
             && self.batches.insert((batch.node, batch.incarnation, batch.sequence))
@@ -65,8 +69,19 @@ impl Watch {
         let kinds: BTreeMap<CheckSlot, CheckKind> =
             moment.state.slots().filter_map(|slot| Some((slot, moment.state.target(slot)?.1.kind.clone()))).collect();
         self.runs.retain(|(slot, _), _| kinds.get(slot) == self.kinds.get(slot));
+        let changed = kinds.iter().filter(|(slot, kind)| self.kinds.get(slot) != Some(*kind));
+        self.since.extend(changed.map(|(slot, _)| (*slot, moment.state.now())));
         self.verdicts.retain(|slot, _| kinds.contains_key(slot));
         self.kinds = kinds;
+    }
+
+    /// What a location held to be failing while it was set aside it has to see anew.
+    fn forget_failures_of_the_heard_again(&mut self, moment: &Moment<'_>) {
+        let aside: BTreeSet<LocationId> = moment.state.locations_set_aside().keys().cloned().collect();
+        let before = std::mem::replace(&mut self.aside, aside);
+        for location in before.difference(&self.aside) {
+            self.runs.retain(|(_, from), run| from != location || run.fails == 0 && !run.is_failing);
+        }
     }
 
     fn count(&mut self, moment: &Moment<'_>, batch: &Batch, observation: &Observation) {
@@ -81,6 +96,9 @@ impl Watch {
                 let last = self.beats.entry(slot).or_default();
                 *last = scheduled.max(*last);
             }
+            return;
+        }
+        if self.since.get(&slot).is_some_and(|since| observation.scheduled < *since) {
             return;
         }
         // What a node without a way out sees says nothing.

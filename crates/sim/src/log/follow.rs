@@ -17,8 +17,11 @@ impl Node {
             self.step_down(outside);
         }
         match word {
-            Word::Append { before, before_term, entries, committed, .. } => {
+            Word::Append { before, before_term, entries, committed, is_vain, .. } => {
                 if self.accepts(from, term, outside) {
+                    if !is_vain {
+                        self.life_mut().raft.majority_ms = outside.now;
+                    }
                     self.take(from, (before, before_term), entries, committed, outside);
                 }
             }

@@ -46,7 +46,7 @@ impl Node {
         let (known, last) = (self.known(), self.disk.log.last());
         let Role::Leader(leading) = &mut self.life_mut().raft.role else { return };
         leading.peers.retain(|node, _| known.contains(node));
-        let unheard = Peer { flushed: 0, next: last, heard_ms: leading.since_ms, snapshot_sent_ms: None };
+        let unheard = Peer { flushed: 0, next: last, heard_ms: None, snapshot_sent_ms: None };
         for node in &known {
             leading.peers.entry(*node).or_insert_with(|| unheard.clone());
         }
@@ -80,6 +80,7 @@ impl Node {
         let log = &self.disk.log;
         let Some(life) = &mut self.life else { return };
         let committed = life.raft.committed;
+        let is_vain = outside.now > life.raft.heard_ms + super::LEASE_MS;
         let Role::Leader(leading) = &mut life.raft.role else { return };
         let Some(peer) = leading.peers.get_mut(&to) else { return };
         if peer.next <= log.gone() {
@@ -94,7 +95,7 @@ impl Node {
         let before_term = log.term_at(before).expect("what is not gone is there");
         let entries = log.behind(before, ENTRIES_SENT_MAX);
         peer.next = before + entries.len() as u64 + 1;
-        outside.send(id, to, Message::Log(Word::Append { term, before, before_term, entries, committed }));
+        outside.send(id, to, Message::Log(Word::Append { term, before, before_term, entries, committed, is_vain }));
     }
 
     /// Another node has flushed, or says that what it was sent does not fit.
@@ -102,7 +103,7 @@ impl Node {
         let current = self.disk.term;
         let Role::Leader(leading) = &mut self.life_mut().raft.role else { return };
         let Some(peer) = leading.peers.get_mut(&from).filter(|_| term == current) else { return };
-        peer.heard_ms = outside.now;
+        peer.heard_ms = Some(outside.now);
         if !fits {
             peer.next = upto + 1;
             return self.send_to(from, outside);
@@ -144,13 +145,13 @@ impl Node {
         let (id, now) = (self.id, outside.now);
         let log = &self.disk.log;
         let Some(life) = &mut self.life else { return };
-        let Raft { role: Role::Leader(leading), heard_ms, committed, .. } = &mut life.raft else { return };
-        let is_heard = |node: NodeId| {
-            node == id
-                || leading.peers.get(&node).is_some_and(|peer| now.saturating_sub(peer.heard_ms) <= super::LEASE_MS)
-        };
-        if log.voters_at(*committed).is_majority(is_heard) {
-            *heard_ms = now;
+        let Raft { role: Role::Leader(leading), heard_ms, majority_ms, committed, .. } = &mut life.raft else { return };
+        let lately = |heard_ms: u64| now.saturating_sub(heard_ms) <= super::LEASE_MS;
+        let is_heard =
+            |node: NodeId| node == id || leading.peers.get(&node).is_some_and(|peer| peer.heard_ms.is_some_and(lately));
+        let (before, newest) = (log.voters_at(*committed), &log.newest_voters().1);
+        if before.is_majority(is_heard) && newest.is_majority(is_heard) {
+            (*heard_ms, *majority_ms) = (now, now);
         }
     }
 

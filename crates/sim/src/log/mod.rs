@@ -89,8 +89,9 @@ pub(crate) struct Snapshot {
 /// What nodes tell each other about the log.
 #[derive(Debug, Clone)]
 pub(crate) enum Word {
-    /// Entries, or none, behind a known place; and how far is committed.
-    Append { term: u64, before: u64, before_term: u64, entries: Vec<Stored>, committed: u64 },
+    /// Entries, or none, behind a known place; how far is committed; and whether
+    /// the leader itself misses its majority.
+    Append { term: u64, before: u64, before_term: u64, entries: Vec<Stored>, committed: u64, is_vain: bool },
     /// A snapshot for a node that lacks more than the log still has.
     Install { term: u64, snapshot: Arc<Snapshot> },
     /// Flushed up to there, or, if it did not fit, known to agree up to there.
@@ -105,6 +106,8 @@ pub(crate) struct Raft {
     pub(crate) leader: Option<NodeId>,
     /// When a leader was heard last; while it leads, when a majority was.
     pub(crate) heard_ms: u64,
+    /// When a majority was there last, as far as this node knows.
+    pub(crate) majority_ms: u64,
     /// Its own range of patience.
     pub(crate) ordinal: u8,
     pub(crate) committed: u64,
@@ -131,13 +134,14 @@ pub(crate) struct Leading {
 pub(crate) struct Peer {
     pub(crate) flushed: u64,
     next: u64,
-    pub(crate) heard_ms: u64,
+    /// When it was heard in this term, if it was.
+    pub(crate) heard_ms: Option<u64>,
     snapshot_sent_ms: Option<u64>,
 }
 
 impl Raft {
     pub(crate) const fn new(committed: u64, now_ms: u64) -> Self {
-        Self { role: Role::Follower, leader: None, heard_ms: now_ms, ordinal: 0, committed }
+        Self { role: Role::Follower, leader: None, heard_ms: now_ms, majority_ms: now_ms, ordinal: 0, committed }
     }
 
     pub(crate) const fn leading(&self) -> Option<&Leading> {

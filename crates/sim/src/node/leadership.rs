@@ -67,7 +67,7 @@ impl Node {
         let last = self.disk.log.last();
         let heard = leading.peers.iter().map(|(node, peer)| {
             let is_near = last.saturating_sub(peer.flushed) <= leader::CAUGHT_UP_ENTRIES;
-            let since_ms = if is_near { peer.heard_ms } else { leading.since_ms };
+            let since_ms = peer.heard_ms.filter(|_| is_near).unwrap_or(leading.since_ms);
             (*node, Duration::from_millis(now_ms.saturating_sub(since_ms)))
         });
         heard.chain([(self.id, Duration::ZERO)]).collect()
@@ -91,9 +91,11 @@ impl Node {
         let (_, newest) = self.disk.log.newest_voters();
         for node in newest.voting.union(&newest.learning) {
             let peer = leading.peers.get(node);
-            let is_heard = heard.iter().any(|(known, since)| known == node && *since <= HEARD_WITHIN);
-            let flushed = if *node == self.id { Some(self.disk.log.flushed()) } else { peer.map(|peer| peer.flushed) };
-            let lacks_entries = flushed.map(|flushed| self.disk.log.last().saturating_sub(flushed));
+            // Of a node that this leader has not heard yet it knows nothing.
+            let was_heard = *node == self.id || peer.is_some_and(|peer| peer.heard_ms.is_some());
+            let is_heard = was_heard && heard.iter().any(|(known, since)| known == node && *since <= HEARD_WITHIN);
+            let flushed = peer.map_or_else(|| self.disk.log.flushed(), |peer| peer.flushed);
+            let lacks_entries = was_heard.then(|| self.disk.log.last().saturating_sub(flushed));
             let address = life.state.member(*node).map(|known| known.member.address.clone()).unwrap_or_default();
             let replica = Replica { address, is_heard, lacks_entries };
             let of_kind = if newest.voting.contains(node) { &mut replicas.voters } else { &mut replicas.learners };

@@ -205,7 +205,7 @@ impl Node {
 
     /// All loops look around once.
     pub(crate) fn turn(&mut self, outside: &mut Outside) {
-        self.expire_proposals(outside);
+        self.ask_again(outside);
         self.send_again(outside);
         self.apply_all(outside);
         self.lead_on(outside);
@@ -236,11 +236,11 @@ impl Node {
         }
     }
 
-    /// Whether this node leads or hears a leader that a majority follows, as far as it knows.
+    /// Whether this node leads a majority, or hears a leader that says it does.
     pub(crate) fn has_quorum(&self, now_ms: u64) -> bool {
         const LOST_AFTER_MS: u64 = 5_000;
-        self.life.as_ref().is_some_and(|life| {
-            (life.raft.leader.is_some() || life.raft.leading().is_some()) && now_ms < life.raft.heard_ms + LOST_AFTER_MS
-        })
+        self.life
+            .as_ref()
+            .is_some_and(|life| life.raft.leader.is_some() && now_ms < life.raft.majority_ms + LOST_AFTER_MS)
     }
 }

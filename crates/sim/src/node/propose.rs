@@ -2,8 +2,10 @@
 //!
 //! A leader writes; any other node sends to the leader it knows, and takes a
 //! thing as done when its own state has applied it, so that people read their
-//! own writes. **What became of a proposal is either known or said to be
-//! unknown**; unknown is never said to be refused.
+//! own writes. What was not taken is asked for again for a while, and so is
+//! what may have been taken if a repetition does no harm. **What became of a
+//! proposal is either known or said to be unknown**; unknown is never said to
+//! be refused.
 
 use super::Node;
 use crate::log::{Role, What};
@@ -17,8 +19,12 @@ use model::observation::Batch;
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
-/// How long a proposer waits to hear what became of it.
-const WAITED_MS: u64 = 5_000;
+/// How long is waited for a leader that takes a proposal.
+const LEADERLESS_MS: u64 = 2_000;
+/// How long is asked after what may have been taken.
+const COMMIT_MS: u64 = 4_000;
+/// How long one question may take.
+const ANSWERED_MS: u64 = COMMIT_MS + 1_000;
 
 /// What became of a proposal.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -63,9 +69,13 @@ pub(super) struct Proposals {
 #[derive(Debug)]
 struct Waiting {
     wish: Wish,
-    until_ms: u64,
-    /// Where it was taken; it counts when it is applied here.
-    taken: Option<(u64, CommandOutcome)>,
+    body: Arc<Body>,
+    began_ms: u64,
+    /// When somebody was asked who has not answered yet.
+    asked_ms: Option<u64>,
+    may_be_there: bool,
+    /// Where it was taken, and when that was heard; it counts when it is applied here.
+    taken: Option<(u64, CommandOutcome, u64)>,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -77,23 +87,32 @@ enum Asker {
 impl Node {
     /// Proposes; what becomes of it is handled when it is known.
     pub(crate) fn propose(&mut self, wish: Wish, body: Body, outside: &mut Outside) {
-        let until_ms = outside.now + WAITED_MS;
-        let leads = self.life_mut().raft.leading().is_some();
-        let leader = self.life_mut().raft.leader;
-        let has_room = self.takes_more();
+        let (body, began_ms) = (Arc::new(body), outside.now);
         let proposals = &mut self.life_mut().proposals;
         proposals.tickets += 1;
         let ticket = proposals.tickets;
+        let waiting = Waiting { wish, body, began_ms, asked_ms: None, may_be_there: false, taken: None };
+        proposals.waiting.insert(ticket, waiting);
+        self.ask_leader(ticket, outside);
+    }
+
+    /// Asks whoever leads, if somebody does as far as this node knows.
+    fn ask_leader(&mut self, ticket: u64, outside: &mut Outside) {
+        let (id, has_room) = (self.id, self.takes_more());
+        let life = self.life_mut();
+        let (leads, leader) = (life.raft.leading().is_some(), life.raft.leader);
+        let Some(waiting) = life.proposals.waiting.get_mut(&ticket) else { return };
+        let body = Arc::clone(&waiting.body);
         match leader {
             _ if leads && has_room => {
-                proposals.waiting.insert(ticket, Waiting { wish, until_ms, taken: None });
+                waiting.asked_ms = Some(outside.now);
                 self.write_for(Asker::Here(ticket), &body, outside);
             }
             Some(leader) if !leads => {
-                proposals.waiting.insert(ticket, Waiting { wish, until_ms, taken: None });
-                outside.send(self.id, leader, Message::Forward { ticket, body: Arc::new(body) });
+                waiting.asked_ms = Some(outside.now);
+                outside.send(id, leader, Message::Forward { ticket, body });
             }
-            Some(_) | None => proposals.settled.push_back((wish, Fate::NotTaken)),
+            Some(_) | None => {}
         }
     }
 
@@ -123,10 +142,21 @@ impl Node {
         let applied = life.applied;
         let Some(waiting) = life.proposals.waiting.get_mut(&ticket) else { return };
         match fate {
-            Fate::Taken { index, outcome } if index > applied => waiting.taken = Some((index, outcome)),
-            Fate::Taken { .. } | Fate::NotTaken | Fate::Unknown => self.settle(ticket, fate),
+            Fate::Taken { index, outcome } if index > applied => waiting.taken = Some((index, outcome, outside.now)),
+            Fate::Taken { .. } => self.settle(ticket, fate),
+            Fate::NotTaken => waiting.asked_ms = None,
+            Fate::Unknown => self.doubt(ticket),
         }
         self.answer_settled(outside);
+    }
+
+    /// It may be in the log, or not: it is asked for again only if that does no harm.
+    fn doubt(&mut self, ticket: u64) {
+        let Some(waiting) = self.life_mut().proposals.waiting.get_mut(&ticket) else { return };
+        (waiting.asked_ms, waiting.may_be_there) = (None, true);
+        if !can_be_repeated(&waiting.body) {
+            self.settle(ticket, Fate::Unknown);
+        }
     }
 
     /// An entry was applied here: whoever waited for that has an answer.
@@ -137,6 +167,7 @@ impl Node {
             let taken = Fate::Taken { index, outcome: outcome.clone() };
             let fate = if asked_term == term { taken } else { Fate::Unknown };
             match asker {
+                Asker::Here(ticket) if fate == Fate::Unknown => self.doubt(ticket),
                 Asker::Here(ticket) => self.settle(ticket, fate),
                 Asker::There(node, ticket) => outside.send(self.id, node, Message::Fate { ticket, fate }),
             }
@@ -147,12 +178,12 @@ impl Node {
     /// Whoever waits for something that this node has applied by now has an answer.
     pub(super) fn settle_upto(&mut self, index: u64) {
         let waiting = &self.life_mut().proposals.waiting;
-        let is_here = |waiting: &Waiting| waiting.taken.as_ref().is_some_and(|(taken, _)| *taken <= index);
+        let is_here = |waiting: &Waiting| waiting.taken.as_ref().is_some_and(|(taken, ..)| *taken <= index);
         let here: Vec<u64> =
             waiting.iter().filter(|(_, waiting)| is_here(waiting)).map(|(ticket, _)| *ticket).collect();
         for ticket in here {
             let taken = self.life_mut().proposals.waiting.get(&ticket).and_then(|waiting| waiting.taken.clone());
-            if let Some((index, outcome)) = taken {
+            if let Some((index, outcome, _)) = taken {
                 self.settle(ticket, Fate::Taken { index, outcome });
             }
         }
@@ -162,7 +193,7 @@ impl Node {
     pub(crate) fn give_up_proposals(&mut self, outside: &mut Outside) {
         for (_, (_, asker)) in std::mem::take(&mut self.life_mut().proposals.at) {
             match asker {
-                Asker::Here(ticket) => self.settle(ticket, Fate::Unknown),
+                Asker::Here(ticket) => self.doubt(ticket),
                 Asker::There(node, ticket) => {
                     outside.send(self.id, node, Message::Fate { ticket, fate: Fate::Unknown });
                 }
@@ -170,14 +201,36 @@ impl Node {
         }
     }
 
-    /// Nobody waits for ever.
-    pub(super) fn expire_proposals(&mut self, outside: &mut Outside) {
-        let now = outside.now;
-        let waiting = &self.life_mut().proposals.waiting;
-        let over: Vec<u64> =
-            waiting.iter().filter(|(_, waiting)| waiting.until_ms <= now).map(|(ticket, _)| *ticket).collect();
-        over.into_iter().for_each(|ticket| self.settle(ticket, Fate::Unknown));
+    /// Asks again for what was not taken. Nobody waits for ever.
+    pub(super) fn ask_again(&mut self, outside: &mut Outside) {
+        let tickets: Vec<u64> = self.life_mut().proposals.waiting.keys().copied().collect();
+        for ticket in tickets {
+            self.wait_on(ticket, outside);
+        }
         self.answer_settled(outside);
+    }
+
+    fn wait_on(&mut self, ticket: u64, outside: &mut Outside) {
+        let now = outside.now;
+        let Some(waiting) = self.life_mut().proposals.waiting.get_mut(&ticket) else { return };
+        if let Some((index, outcome, heard_ms)) = &waiting.taken {
+            // It is decided, although this node is too far behind to see it.
+            if now >= heard_ms + COMMIT_MS {
+                let fate = Fate::Taken { index: *index, outcome: outcome.clone() };
+                self.settle(ticket, fate);
+            }
+            return;
+        }
+        let limit_ms = if waiting.may_be_there { COMMIT_MS } else { LEADERLESS_MS };
+        match waiting.asked_ms {
+            Some(asked_ms) if now >= asked_ms + ANSWERED_MS => self.doubt(ticket),
+            Some(_) => {}
+            None if now < waiting.began_ms + limit_ms => self.ask_leader(ticket, outside),
+            None => {
+                let fate = if waiting.may_be_there { Fate::Unknown } else { Fate::NotTaken };
+                self.settle(ticket, fate);
+            }
+        }
     }
 
     fn settle(&mut self, ticket: u64, fate: Fate) {
@@ -202,5 +255,15 @@ impl Node {
                 Wish::Remove { client, asked } => self.removed(client, asked, fate, outside),
             }
         }
+    }
+}
+
+/// Whether an entry may be in the log twice: the machine knows a command by its
+/// key and a batch by its number, and the rest says how things are.
+const fn can_be_repeated(body: &Body) -> bool {
+    match body {
+        Body::Command(command) => !command.key.is_empty(),
+        Body::Results(_) | Body::Tick | Body::Condition(_) | Body::Presence { .. } | Body::Egress { .. } => true,
+        Body::AttemptBegins { .. } | Body::AttemptEnded { .. } => false,
     }
 }

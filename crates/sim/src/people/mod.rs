@@ -21,7 +21,7 @@ use std::time::Duration;
 pub(crate) use operator::Join;
 
 /// How long somebody waits for an answer before he asks again.
-const PATIENCE_MS: u64 = 8_000;
+const PATIENCE_MS: u64 = 12_000;
 /// How often somebody asks before he gives up.
 const ASKED_MAX: u64 = 400;
 

@@ -9,7 +9,7 @@ use crate::world::World;
 use model::entry::Action;
 use model::id::LocationId;
 use model::member::{Digest, Invitation, Member, NodeFacts, NodeId, Role};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -35,6 +35,8 @@ pub(super) struct Rebuilding {
     asking: BTreeMap<usize, Join>,
     /// Those who are invited as soon as the cluster is founded.
     to_come: Vec<Join>,
+    /// Members without a machine, when that was looked at last.
+    ghosts: BTreeSet<NodeId>,
 }
 
 impl Rebuilding {
@@ -131,6 +133,22 @@ impl World {
             let node = self.people.draw_node();
             let join = Join { node, location, role: Role::Full, replaces: None };
             self.people.invite(join, &mut self.outside);
+        }
+    }
+
+    /// Takes out members that have had no machine for long, as when the one that
+    /// came for a lost one was taken out itself.
+    pub(crate) fn remove_ghosts(&mut self) {
+        let leader = self.leader().and_then(|leader| self.nodes.get(&leader)?.life.as_ref());
+        let Some(life) = leader.filter(|_| !self.people.is_rebuilding()) else { return };
+        let members = life.state.members().map(|known| known.member.id);
+        // Who is being replaced is taken out by the cluster itself.
+        let replaced: BTreeSet<NodeId> = life.state.members().filter_map(|known| known.replaces).collect();
+        let is_ghost = |member: &NodeId| !self.nodes.contains_key(member) && !replaced.contains(member);
+        let ghosts: BTreeSet<NodeId> = members.filter(is_ghost).collect();
+        let before = std::mem::replace(&mut self.people.rebuilding.ghosts, ghosts.clone());
+        for ghost in ghosts.intersection(&before) {
+            self.people.remove(*ghost, &mut self.outside);
         }
     }
 
