@@ -88,8 +88,7 @@ pub(crate) fn soak(soak: &Soak) -> Result<()> {
 }
 
 fn once(torture: &Torture, seed: u64, binary: Option<&PathBuf>) -> Result<()> {
-    let mut command =
-        process::cargo(&["test", "--package", "it", "--test", "torture", "--", "--ignored", "--nocapture"])?;
+    let mut command = process::cargo(&["test", "--package", "it", "--test", "torture", "--", "--nocapture"])?;
     command.env("MAINSTAY_TORTURE_NODES", torture.nodes.to_string());
     command.env("MAINSTAY_TORTURE_SECONDS", (torture.minutes * 60).to_string());
     command.env("MAINSTAY_TORTURE_SEED", seed.to_string());
