@@ -64,8 +64,7 @@ fn a_command_on_any_node_is_read_back_on_that_node() {
             scope.spawn(move || {
                 for number in 0..15 {
                     let id = format!("{}-{number}", door.node());
-                    let said = door.act(&id, &work(&id, "Work", "website"));
-                    assert!(said.is_accepted(), "{id}: {said:?}");
+                    plan(&door, &id);
                     let status = door.status().unwrap();
                     assert!(ids(&status).contains(&id), "{id} is not there when it was acknowledged");
                     let over_tcp = here.inside(|| http::get(page, "/api/v1/status")).unwrap();
@@ -126,8 +125,7 @@ fn another_node_leads_when_it_is_asked_to() {
     let asked = cluster.nodes.iter().find(|node| node.name() != next).unwrap();
     succeeds(&asked.command(&["node", "transfer-leadership", &next]));
     wait::expect("the other one to lead", NOTICE_TIMEOUT, || (cluster.leader()? == next).then_some(()));
-    let said = asked.door.act("afterwards", &work("afterwards", "Work", "website"));
-    assert!(said.is_accepted(), "{said:?}");
+    plan(&asked.door, "afterwards");
 }
 
 #[test]
@@ -172,7 +170,7 @@ fn a_directory_that_was_rolled_back_is_refused() {
     assert!(ended.is_some_and(|status| !status.success()), "it goes on; its log ends:\n{}", node.log_tail());
     let said = node.log_tail();
     assert!(said.contains("rolled back or copied") && said.contains("join again"), "{said}");
-    assert!(cluster.node("n1").door.act("on", &work("on", "Work", "website")).is_accepted(), "the others go on");
+    plan(&cluster.node("n1").door, "on");
 }
 
 #[test]
@@ -203,8 +201,7 @@ fn nodes_leave_and_those_who_could_decide_nothing_then_are_kept() {
 
     succeeds(&cluster.node("n1").command(&["node", "remove", "n3"]));
     wait::expect("one node to be alone", NOTICE_TIMEOUT, || (members(cluster.node("n1")) == ["n1"]).then_some(()));
-    let said = cluster.node("n1").door.act("alone", &work("alone", "Work", "website"));
-    assert!(said.is_accepted(), "{said:?}");
+    plan(&cluster.node("n1").door, "alone");
     let last = fails(&cluster.node("n1").command(&["node", "remove", "n1"]));
     assert!(last.contains("the only one"), "{last}");
 }
