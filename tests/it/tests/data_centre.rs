@@ -218,7 +218,9 @@ impl Town {
             }
         }
         for service in ["shop", "forum"] {
-            let count = mails.values().filter(|mails| mails[0].contains(&title(service))).count();
+            // On a busy machine it may be seen to worsen, or to come and go; that is told besides.
+            let is_end = |key: &str| key.ends_with("-opened") || key.ends_with("-resolved");
+            let count = mails.iter().filter(|(key, mails)| is_end(key) && mails[0].contains(&title(service))).count();
             assert_eq!(count, 2, "mails about {service}: {:?}\n{}", mails.keys(), self.why(service));
         }
     }
