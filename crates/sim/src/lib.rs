@@ -29,6 +29,7 @@ mod clock;
 mod faults;
 mod invariants;
 mod log;
+mod many;
 mod node;
 mod outside;
 mod people;
@@ -37,6 +38,7 @@ mod random;
 mod record;
 mod world;
 
+pub use many::{After, Found, run_many};
 pub use record::Story;
 
 use outside::trace::Trace;

@@ -245,7 +245,8 @@ impl World {
             && life.state.member(id).is_some()
     }
 
-    /// The nodes that are well and together with a leader that a majority follows, over good lines.
+    /// The nodes that are well, have a way out, and are together with a leader that
+    /// a majority follows, over good lines.
     pub(crate) fn well_nodes(&self) -> BTreeSet<NodeId> {
         let now_ms = self.outside.now;
         let is_awake = |node: &&Node| node.life.is_some() && !node.is_paused(now_ms);
@@ -261,7 +262,10 @@ impl World {
         let is_with =
             |node: &&Node| belongs(node.id) && (node.id == leader.id || self.outside.network.joins(node.id, leader.id));
         let with: BTreeSet<NodeId> = self.nodes.values().filter(is_awake).filter(is_with).map(|node| node.id).collect();
-        if newest.is_majority(|node| with.contains(&node)) { with } else { BTreeSet::new() }
+        if !newest.is_majority(|node| with.contains(&node)) {
+            return BTreeSet::new();
+        }
+        with.into_iter().filter(|node| self.outside.targets.has_way_out(*node)).collect()
     }
 
     /// The living nodes that can have no leader with a majority: those of which no

@@ -17,7 +17,8 @@ const TAKEN_OVER_MS: u64 = 45_000;
 /// How often it is looked at.
 const LOOKED_EVERY_MS: u64 = 5_000;
 
-type Place = (CheckSlot, LocationId);
+/// Where a check is made.
+pub(super) type Place = (CheckSlot, LocationId);
 
 #[derive(Debug, Default)]
 pub(crate) struct Watch {
@@ -75,6 +76,16 @@ impl Watch {
             Some(witness) => Err(format!("witness {witness} has made a check")),
             None => Ok(()),
         }
+    }
+
+    /// Whether a check was to be made from a place for so long as it is defined.
+    pub(super) fn is_wanted_for(&self, place: &Place, for_ms: u64, now_ms: u64) -> bool {
+        self.wanted.get(place).is_some_and(|(_, since_ms)| now_ms >= since_ms + for_ms)
+    }
+
+    /// The nodes that have been well for so long.
+    pub(super) fn well_for(&self, for_ms: u64, now_ms: u64) -> impl Iterator<Item = &NodeId> {
+        self.well.iter().filter(move |(_, since_ms)| now_ms >= **since_ms + for_ms).map(|(node, _)| node)
     }
 
     fn look<'a>(

@@ -21,6 +21,7 @@ mod nothing_contradicts;
 mod nothing_is_doubled_unmarked;
 mod nothing_stays_open_when_all_is_well;
 mod only_who_looks_is_set_aside;
+mod outages_are_found;
 pub(crate) mod replicas_agree;
 pub(crate) mod results_are_kept;
 mod time_adds_up;
@@ -55,12 +56,14 @@ pub(crate) struct Watches {
     no_alarm_without_a_failure: no_alarm_without_a_failure::Watch,
     files_do_not_turn_back: files_do_not_turn_back::Watch,
     only_who_looks_is_set_aside: only_who_looks_is_set_aside::Watch,
+    outages_are_found: outages_are_found::Watch,
 }
 
 impl Watches {
     /// Looks at what must hold with each entry.
     pub(crate) fn entry(&mut self, record: &mut Record, moment: &Moment<'_>) {
         self.checks_are_made.entry(moment);
+        self.outages_are_found.entry(moment);
         self.acknowledged_commands_survive.entry(moment);
         record.hold("results_are_kept", self.results_are_kept.entry(moment));
         let late = self.late_results_change_nothing.entry(moment, &mut record.story);
@@ -90,10 +93,12 @@ pub(crate) fn each_second(world: &mut World) {
     let mut watches = std::mem::take(&mut world.outside.record.watches);
     let made = watches.checks_are_made.second(world, now_ms);
     let told = watches.a_cut_off_node_tells_once.second(world, now_ms);
+    let found = watches.outages_are_found.second(world, &watches.checks_are_made, now_ms);
     let record = &mut world.outside.record;
     record.watches = watches;
     record.hold("checks_are_made", made);
     record.hold("a_cut_off_node_tells_once", told);
+    record.hold("outages_are_found", found);
 }
 
 type Property = fn(&World) -> Result<(), String>;

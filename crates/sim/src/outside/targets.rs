@@ -29,6 +29,8 @@ struct Target {
     /// The only place from which it is so; from the others it works.
     only_from: Option<LocationId>,
     seconds_left: u64,
+    /// How long it is so.
+    seconds: u64,
 }
 
 /// All targets.
@@ -40,7 +42,7 @@ pub(crate) struct Targets {
     is_mended: bool,
 }
 
-const NEW: Target = Target { mood: Mood::Well, only_from: None, seconds_left: 60 };
+const NEW: Target = Target { mood: Mood::Well, only_from: None, seconds_left: 60, seconds: 0 };
 
 impl Targets {
     /// The places from which targets are looked at.
@@ -54,6 +56,7 @@ impl Targets {
             return;
         }
         for target in self.known.values_mut() {
+            target.seconds += 1;
             target.seconds_left = target.seconds_left.saturating_sub(1);
             if target.seconds_left > 0 {
                 continue;
@@ -67,7 +70,7 @@ impl Targets {
             };
             let is_regional = random.happens(250);
             let only_from = if is_regional { random.pick(&self.locations).cloned() } else { None };
-            *target = Target { mood, only_from, seconds_left: random.between(low, high) };
+            *target = Target { mood, only_from, seconds_left: random.between(low, high), seconds: 0 };
         }
     }
 
@@ -88,6 +91,12 @@ impl Targets {
 
     pub(crate) fn mend_ways_out(&mut self) {
         self.without_way_out.clear();
+    }
+
+    /// For how many seconds a target has not worked, from wherever one looks.
+    pub(crate) fn down_for(&self, check: &CheckId) -> Option<u64> {
+        let target = self.known.get(check).filter(|target| target.mood == Mood::Down && target.only_from.is_none());
+        target.map(|target| target.seconds)
     }
 
     /// What a round sees.
