@@ -2,13 +2,18 @@
 
 use rustix::process::{Pid, Signal, kill_process_group};
 use std::fs::File;
+use std::io::ErrorKind;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
+use std::thread::sleep;
 use std::time::Duration;
 
 /// How much of a log a failed test shows.
 const LOG_LINES_SHOWN: usize = 60;
+/// How often, and with which rest, a program that is busy is tried again.
+const BUSY_TRIES: usize = 100;
+const BUSY_REST: Duration = Duration::from_millis(20);
 
 /// A running program. Dropped, its process group is killed and waited for.
 #[derive(Debug)]
@@ -26,8 +31,16 @@ impl Process {
     pub fn start(command: &mut Command, log: &Path) -> Self {
         let open = || File::options().create(true).append(true).open(log).expect("the log's directory is ours");
         command.process_group(0).stdin(Stdio::null()).stdout(open()).stderr(open());
-        let child = command.spawn().unwrap_or_else(|error| panic!("cannot start {command:?}: {error}"));
-        Self { child, log: log.to_owned() }
+        for _ in 0..BUSY_TRIES {
+            match command.spawn() {
+                Ok(child) => return Self { child, log: log.to_owned() },
+                // A program that was copied just now is busy as long as the child of
+                // another test holds the copy open: from its fork to its exec.
+                Err(error) if error.kind() == ErrorKind::ExecutableFileBusy => sleep(BUSY_REST),
+                Err(error) => panic!("cannot start {command:?}: {error}"),
+            }
+        }
+        panic!("cannot start {command:?}: it stays busy")
     }
 
     /// Its process id, which is also that of its group.
