@@ -130,6 +130,9 @@ fn gather(stage: &Stage, nodes: u8) -> Option<()> {
         });
     }
     stage.with_machines(|machines| machines[0].node.configure(stage.keys(), ""));
+    if let Err(missing) = verdict::settles(stage, BEGINS_WITHIN) {
+        panic!("the first nodes do not settle: {missing}");
+    }
     stage.note("all first nodes vote");
     Some(())
 }

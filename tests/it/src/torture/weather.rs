@@ -6,6 +6,7 @@
 use super::fault::{Fault, Harm, Hunt, Shape, Sight, choose};
 use super::machine::{Machine, Standing};
 use super::stage::{Job, Stage};
+use super::verdict;
 use crate::random::Random;
 use crate::wait;
 use crate::world::PlaceNumber;
@@ -22,6 +23,8 @@ const HUNTS: u64 = 4;
 const STARTS_WITHIN: Duration = Duration::from_secs(40);
 /// How a program of Rust ends that panicked.
 const PANICKED: i32 = 101;
+/// How long members may need to agree when nothing goes wrong.
+const CALMS_WITHIN: Duration = Duration::from_secs(60);
 /// How often the watched website goes down or comes back.
 const TARGET_TURNS: Duration = Duration::from_secs(15);
 
@@ -48,13 +51,27 @@ pub(super) struct Weather<'a> {
     target_turns: Instant,
     counts: BTreeMap<&'static str, u64>,
     without: &'a [String],
+    /// Whether all members have agreed since the last change of who they are.
+    /// Before, one loss more than usual can be too much: while two become
+    /// three, both of the two are needed.
+    is_steady: bool,
 }
 
 impl<'a> Weather<'a> {
     pub(super) fn new(stage: &'a Stage, random: Random, without: &'a [String]) -> Self {
         let now = Instant::now();
         let (later, counts) = (Vec::new(), BTreeMap::new());
-        Self { stage, random, later, next: now, is_cut: false, target_turns: now + TARGET_TURNS, counts, without }
+        Self {
+            stage,
+            random,
+            later,
+            next: now,
+            is_cut: false,
+            target_turns: now + TARGET_TURNS,
+            counts,
+            without,
+            is_steady: true,
+        }
     }
 
     /// Lets faults come and go for a while, then takes all of them back.
@@ -64,6 +81,9 @@ impl<'a> Weather<'a> {
         while Instant::now() < end {
             self.take_back(false);
             supervise(self.stage);
+            if !self.is_steady && self.stage.is_idle() {
+                self.calm_down();
+            }
             if Instant::now() >= self.next {
                 self.begin_one();
             }
@@ -79,6 +99,17 @@ impl<'a> Weather<'a> {
         // Nobody else sets it.
         let _ = self.stage.healed.set(Instant::now());
         self.counts
+    }
+
+    /// Takes all faults back until the members agree who they are.
+    fn calm_down(&mut self) {
+        self.stage.note("a calm, until the members have settled");
+        self.take_back(true);
+        if let Err(missing) = verdict::settles(self.stage, CALMS_WITHIN) {
+            let seconds = CALMS_WITHIN.as_secs();
+            self.stage.violation(format!("not settled after {seconds} s without a fault: {missing}"));
+        }
+        self.is_steady = self.stage.is_idle();
     }
 
     fn begin_one(&mut self) {
@@ -101,7 +132,7 @@ impl<'a> Weather<'a> {
             let lost = machines.iter().filter(|machine| machine.standing != Standing::Whole).count();
             Sight {
                 running,
-                may_harm: is_idle && lost < machines.len().saturating_sub(1) / 2,
+                may_harm: is_idle && self.is_steady && lost < machines.len().saturating_sub(1) / 2,
                 may_change: is_idle,
                 may_cut: !self.is_cut,
                 has_clocks: machines.iter().all(Machine::has_clock),
@@ -145,7 +176,10 @@ impl<'a> Weather<'a> {
             Fault::Hunt(hunt) => self.hunt(hunt, HUNTS),
             Fault::Harm(name, harm) => self.harm(&name, harm),
             Fault::Transfer => self.stage.order(Job::Transfer),
-            Fault::Churn => self.stage.order(Job::Churn),
+            Fault::Churn => {
+                self.is_steady = false;
+                self.stage.order(Job::Churn);
+            }
             Fault::Authority => self.stage.order(Job::Authority),
         }
     }
@@ -224,6 +258,7 @@ impl<'a> Weather<'a> {
 
     /// A node that has lost its disk must not come back under its name.
     fn wipe(&mut self, name: &str) {
+        self.is_steady = false;
         self.stage.with(name, |machine| {
             machine.standing = Standing::Lost;
             machine.node.kill9();
@@ -241,6 +276,7 @@ impl<'a> Weather<'a> {
 
     /// A node whose files are damaged says so and ends, or nothing comes of it.
     fn flip(&mut self, name: &str) {
+        self.is_steady = false;
         let random = &mut self.random;
         let flipped = self.stage.with(name, |machine| {
             machine.standing = Standing::Suspect;
@@ -283,6 +319,7 @@ impl<'a> Weather<'a> {
     }
 
     fn roll_back(&mut self, name: &str) {
+        self.is_steady = false;
         let copy = self.copy_of(name);
         self.stage.with(name, |machine| {
             machine.node.kill9();
